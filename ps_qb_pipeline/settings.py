@@ -1,0 +1,159 @@
+"""What a person may set: one ``defs/<name>/defs.yaml`` a connection, and the environment.
+
+What lives here: the typed form of both, read once and handed on. What does not: secrets (a
+``defs.yaml`` names the environment variable that holds one, never the value) and accounting rules
+themselves (``accounting.policy``).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ps_qb_pipeline.accounting.policy import Policy
+from ps_qb_pipeline.errors import SettingsError
+
+PACKAGE_DIR = Path(__file__).parent
+
+
+class Settings(BaseSettings):
+    """Where this installation keeps its files. Every field is an environment variable ``PSQB_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="PSQB_", env_file=".env", extra="ignore")
+
+    home: Path = Field(default=Path(".psqb"), description="Warehouses, control plane, keys, Dagster's own home.")
+    defs_dir: Path = Field(default=PACKAGE_DIR / "defs", description="One folder a connection.")
+    state_url: str = Field(default="", description="SQLAlchemy URL of the control plane; SQLite in home if empty.")
+
+    def data_dir(self, connection: str) -> Path:
+        """The folder that holds everything of one connection."""
+        return self.home.absolute() / "data" / connection
+
+    def warehouse_path(self, connection: str) -> Path:
+        """The DuckDB file of one connection."""
+        return self.data_dir(connection) / "warehouse.duckdb"
+
+    @property
+    def control_plane_url(self) -> str:
+        """The SQLAlchemy URL of the control plane."""
+        return self.state_url or f"sqlite:///{self.home.absolute() / 'control.sqlite'}"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an address that begins with http:// or https://")
+    if parts.username or parts.password or "ws_key" in value:
+        raise ValueError("must not contain a key or password; name its environment variable instead")
+    return value.rstrip("/")
+
+
+class ShopSettings(_Model):
+    """How to reach the PrestaShop web service."""
+
+    url: str = Field(description="The shop's address, without /api.")
+    key_env: str = Field(description="The environment variable that holds the web service key.")
+    page_size: int = Field(default=100, ge=1, le=1000, description="Rows a page; halved when the host gives up.")
+    connections: int = Field(default=2, ge=1, le=8, description="Simultaneous requests.")
+
+    _check_url = field_validator("url")(_web_address)
+
+    @property
+    def key(self) -> str:
+        """The web service key, read from the environment now."""
+        return _secret(self.key_env)
+
+
+class BooksSettings(_Model):
+    """How to reach the QuickBooks company."""
+
+    realm: str = Field(pattern=r"^\d+$", description="The company's realm id.")
+    base_url: str = Field(default="https://quickbooks.api.intuit.com", description="Where /v3/company lives.")
+    discovery_url: str = Field(
+        default="https://developer.intuit.com/.well-known/openid_configuration/",
+        description="Intuit's OpenID discovery document.",
+    )
+    client_id_env: str = Field(description="The environment variable that holds the app's client id.")
+    client_secret_env: str = Field(description="The environment variable that holds the app's client secret.")
+    refresh_token_env: str = Field(
+        default="", description="A first refresh token from the environment, instead of psqb connect."
+    )
+    redirect_uri: str = Field(default="http://localhost:8765/callback", description="As registered with Intuit.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        return _web_address(value)
+
+    @property
+    def client_id(self) -> str:
+        """The app's client id, read from the environment now."""
+        return _secret(self.client_id_env)
+
+    @property
+    def client_secret(self) -> str:
+        """The app's client secret, read from the environment now."""
+        return _secret(self.client_secret_env)
+
+    @property
+    def first_refresh_token(self) -> str | None:
+        """The refresh token to begin with, if the environment supplies one."""
+        return os.environ.get(self.refresh_token_env) if self.refresh_token_env else None
+
+
+class Connection(_Model):
+    """One shop and the one company that its books are kept in."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    shop: ShopSettings
+    books: BooksSettings
+    go_live: date = Field(description="Orders from before this day are counted and never posted.")
+    accounting: Policy = Field(description="How amounts become documents; the accountant signs this part.")
+
+
+def _secret(variable: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        raise SettingsError(f"the environment variable {variable} is empty; set it, for example in .env")
+    return value
+
+
+Severity = Literal["error", "warning"]
+
+
+def load_connection(path: Path) -> Connection:
+    """The connection that the file at ``path`` (``defs/<name>/defs.yaml``) describes."""
+    try:
+        document: Any = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise SettingsError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from error
+    body = document.get("attributes", document) if isinstance(document, dict) else document
+    if not isinstance(body, dict):
+        raise SettingsError("must be a mapping with shop, books, go_live and accounting", where=str(path))
+    try:
+        return Connection.model_validate({"name": path.parent.name, **body})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{field}: {first['msg']}", where=str(path)) from error
+
+
+def connections(settings: Settings) -> dict[str, Connection]:
+    """All connections of this installation by name, in alphabetical order."""
+    found = (load_connection(path) for path in sorted(settings.defs_dir.glob("*/defs.yaml")))
+    return {connection.name: connection for connection in found}
