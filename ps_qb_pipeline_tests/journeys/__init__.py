@@ -1,0 +1,1 @@
+"""End to end: the sandbox on free ports, the real jobs, the real command line."""
