@@ -1,0 +1,289 @@
+"""What the engine produces: documents, customers, items and sources, as immutable values.
+
+What lives here: shapes and their canonical JSON. What does not: how a document is made
+(``translate``) and how it is written for QuickBooks (the ``quickbooks`` room). Accounts, items, tax
+codes and customers are named, never numbered: only the books know their ids.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+from ps_qb_pipeline.accounting.findings import Finding
+
+DocumentType = Literal[
+    "SalesReceipt",
+    "Invoice",
+    "Payment",
+    "RefundReceipt",
+    "CreditMemo",
+    "JournalEntry",
+    "Purchase",
+    "Transfer",
+    "Deposit",
+]
+Role = Literal[
+    "sale", "payment", "refund", "adjustment", "summary", "deposit", "fee", "payout", "exchange", "chargeback"
+]
+LineKind = Literal[
+    "product",
+    "goods",
+    "shipping",
+    "discount",
+    "wrapping",
+    "ecotax",
+    "rounding",
+    "restocking",
+    "store_credit",
+    "gift_card",
+    "deposit",
+    "chargeback",
+    "tax",
+    "account",
+]
+SourceType = Literal["order", "payment", "slip"]
+SourceStatus = Literal["postable", "held", "not_postable", "before_go_live"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a document; ``amount`` is without tax, in the document's currency.
+
+    ``item`` is the item's name for the special kinds ("PS Shipping") and the item key for products.
+    ``quantity`` and ``unit_price`` stand only where their product, rounded, is ``amount``.
+    ``tax_inclusive_amount`` is set in tax-inclusive documents only. ``posting`` is set in journal
+    entries only.
+    """
+
+    kind: LineKind
+    item: str
+    amount: Decimal
+    tax_code: str = ""
+    quantity: Decimal | None = None
+    unit_price: Decimal | None = None
+    description: str = ""
+    sku: str = ""
+    product_name: str = ""
+    product_id: int = 0
+    product_attribute_id: int = 0
+    order_detail_id: int = 0
+    account: str = ""
+    tax_inclusive_amount: Decimal | None = None
+    posting: Literal["", "debit", "credit"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxLine:
+    """The tax of one rate in one document. ``rate`` is in percent; ``base`` sums the lines of ``code``."""
+
+    code: str
+    rate: Decimal
+    base: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A part of a payment or credit that settles another document."""
+
+    to_key: str
+    to_doc_number: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document that should be in QuickBooks. Amounts are in ``currency``, to its minor unit.
+
+    ``key`` is ``installation|role|source id|revision``: at most one live document has it. For a
+    Payment ``doc_number`` is its reference number. ``exchange_rate`` is home units per foreign unit,
+    None in home currency. ``total_tax`` is included in ``total``.
+    """
+
+    key: str
+    type: DocumentType
+    role: Role
+    source_id: str
+    revision: int
+    doc_number: str
+    order_id: int
+    id_shop: int
+    reference: str
+    txn_date: date
+    currency: str
+    total: Decimal
+    due_date: date | None = None
+    exchange_rate: Decimal | None = None
+    home_total: Decimal | None = None
+    customer_key: str = ""
+    customer_name: str = ""
+    location: str = ""
+    klass: str = ""
+    global_tax: Literal["TaxExcluded", "TaxInclusive", "NotApplicable", ""] = ""
+    lines: tuple[Line, ...] = ()
+    taxes: tuple[TaxLine, ...] = ()
+    total_tax: Decimal = Decimal(0)
+    deposit_to: str = ""
+    payment_method: str = ""
+    applied: tuple[Applied, ...] = ()
+    unapplied: Decimal = Decimal(0)
+    refund_of: str = ""
+    from_account: str = ""
+    to_account: str = ""
+    private_note: str = ""
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PostalAddress:
+    """An address as QuickBooks lays it out. ``subdivision`` is the ISO 3166-2 code without country."""
+
+    line1: str = ""
+    line2: str = ""
+    line3: str = ""
+    city: str = ""
+    postal_code: str = ""
+    subdivision: str = ""
+    country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer card, one per person or company and currency. Personal data: never log it."""
+
+    key: str
+    display_name: str
+    given_name: str = ""
+    family_name: str = ""
+    company: str = ""
+    email: str = ""
+    phone: str = ""
+    vat_number: str = ""
+    currency: str = ""
+    billing: PostalAddress | None = None
+    shipping: PostalAddress | None = None
+    source_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One sellable thing. ``key`` is ``sku:<SKU>`` or, without one, ``ps:<product>-<combination>``."""
+
+    key: str
+    sku: str
+    name: str
+    type: Literal["NonInventory", "Service", "Inventory"] = "NonInventory"
+    income_account: str = ""
+    product_id: int = 0
+    product_attribute_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What became of one order, payment row or credit slip: each has exactly one of these.
+
+    ``amount`` is the gross of the source in ``currency``; ``event_at`` is shop-local wall time;
+    ``reason`` is a finding code for held sources, a word such as ``unpaid`` for not postable ones.
+    """
+
+    type: SourceType
+    source_id: int
+    order_id: int
+    id_shop: int
+    reference: str
+    status: SourceStatus
+    reason: str
+    currency: str
+    amount: Decimal
+    event_at: datetime | None
+    document_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Everything that one reference group becomes."""
+
+    documents: tuple[Document, ...]
+    customers: tuple[Customer, ...]
+    items: tuple[Item, ...]
+    findings: tuple[Finding, ...]
+    sources: tuple[Source, ...]
+
+
+Value = Document | Customer | Item | Source
+
+
+def to_json(value: Value) -> str:
+    """The canonical JSON of a value: sorted keys, no spaces, decimals and dates as strings.
+
+    Two values are equal exactly when their canonical JSON is; fields at their default are left out.
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def from_json(text: str) -> Document:
+    """The document whose canonical JSON is ``text``."""
+    return _document(json.loads(text))
+
+
+def customer_from_json(text: str) -> Customer:
+    """The customer card whose canonical JSON is ``text``."""
+    body: dict[str, Any] = json.loads(text)
+    for role in ("billing", "shipping"):
+        if body.get(role) is not None:
+            body[role] = PostalAddress(**body[role])
+    body["source_ids"] = tuple(body.get("source_ids", ()))
+    return Customer(**body)
+
+
+def item_from_json(text: str) -> Item:
+    """The item whose canonical JSON is ``text``."""
+    return Item(**json.loads(text))
+
+
+_FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
+
+
+def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple((field.name, field.default) for field in dataclasses.fields(kind))
+    return _FIELDS[kind]
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    for name, default in _fields(type(value)):
+        content = getattr(value, name)
+        if content == default:
+            continue
+        if isinstance(content, tuple):
+            content = [_plain(entry) if dataclasses.is_dataclass(entry) else entry for entry in content]
+        elif isinstance(content, PostalAddress):
+            content = _plain(content)
+        body[name] = content
+    return body
+
+
+_AMOUNTS = {"amount", "base", "rate", "quantity", "unit_price", "tax_inclusive_amount"}
+_TOTALS = {"total", "total_tax", "exchange_rate", "home_total", "unapplied"}
+
+
+def _document(body: dict[str, Any]) -> Document:
+    for name in _TOTALS & body.keys():
+        body[name] = Decimal(body[name])
+    for name in ("txn_date", "due_date"):
+        if name in body:
+            body[name] = date.fromisoformat(body[name])
+    body["lines"] = tuple(Line(**_decimals(line)) for line in body.get("lines", ()))
+    body["taxes"] = tuple(TaxLine(**_decimals(tax)) for tax in body.get("taxes", ()))
+    body["applied"] = tuple(Applied(**_decimals(part)) for part in body.get("applied", ()))
+    return Document(**body)
+
+
+def _decimals(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: Decimal(content) if name in _AMOUNTS else content for name, content in body.items()}
