@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -28,9 +28,13 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PSQB_", env_file=".env", extra="ignore")
 
-    home: Path = Field(default=Path(".psqb"), description="Warehouses, control plane, keys, Dagster's own home.")
+    home: Path = Field(
+        default=Path(".psqb"), description="Warehouses, control plane, keys, Dagster's own home."
+    )
     defs_dir: Path = Field(default=PACKAGE_DIR / "defs", description="One folder a connection.")
-    state_url: str = Field(default="", description="SQLAlchemy URL of the control plane; SQLite in home if empty.")
+    state_url: str = Field(
+        default="", description="SQLAlchemy URL of the control plane; SQLite in home if empty."
+    )
 
     def data_dir(self, connection: str) -> Path:
         """The folder that holds everything of one connection."""
@@ -64,7 +68,9 @@ class ShopSettings(_Model):
 
     url: str = Field(description="The shop's address, without /api.")
     key_env: str = Field(description="The environment variable that holds the web service key.")
-    page_size: int = Field(default=100, ge=1, le=1000, description="Rows a page; halved when the host gives up.")
+    page_size: int = Field(
+        default=100, ge=1, le=1000, description="Rows a page; halved when the host gives up."
+    )
     connections: int = Field(default=2, ge=1, le=8, description="Simultaneous requests.")
 
     _check_url = field_validator("url")(_web_address)
@@ -89,7 +95,9 @@ class BooksSettings(_Model):
     refresh_token_env: str = Field(
         default="", description="A first refresh token from the environment, instead of psqb connect."
     )
-    redirect_uri: str = Field(default="http://localhost:8765/callback", description="As registered with Intuit.")
+    redirect_uri: str = Field(
+        default="http://localhost:8765/callback", description="As registered with Intuit."
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -129,31 +137,70 @@ def _secret(variable: str) -> str:
     return value
 
 
-Severity = Literal["error", "warning"]
-
-
 def load_connection(path: Path) -> Connection:
-    """The connection that the file at ``path`` (``defs/<name>/defs.yaml``) describes."""
-    try:
-        document: Any = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise SettingsError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from error
-    body = document.get("attributes", document) if isinstance(document, dict) else document
+    """The connection that the file at ``path`` (``defs/<name>/defs.yaml``) describes.
+
+    Raises SettingsError whose message has one line for each mistake: file, line, field, what is
+    wrong and what is allowed.
+    """
+    tree, document = _read_yaml(path)
+    wrapped = isinstance(document, dict) and "attributes" in document
+    body = document["attributes"] if wrapped else document
     if not isinstance(body, dict):
         raise SettingsError("must be a mapping with shop, books, go_live and accounting", where=str(path))
     try:
         return Connection.model_validate({"name": path.parent.name, **body})
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{field}: {first['msg']}", where=str(path)) from error
+        prefix = ("attributes",) if wrapped else ()
+        mistakes = [_mistake(path, tree, prefix, dict(entry)) for entry in error.errors()]
+        raise SettingsError("\n".join(mistakes), mistakes=mistakes) from error
+
+
+def _read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
+    try:
+        text = path.read_text()
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise SettingsError(
+            f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}"
+        ) from error
+
+
+def _mistake(path: Path, tree: yaml.Node | None, prefix: tuple[str, ...], entry: dict[str, Any]) -> str:
+    place = tuple(str(part) for part in entry["loc"])
+    node = tree
+    for part in prefix + place:
+        node = _child(node, part) or node
+    line = node.start_mark.line + 1 if node else 1
+    found = "" if entry["type"] == "missing" else f", found {entry['input']!r:.80}"
+    if entry["type"] == "extra_forbidden" or "unexpected_keyword" in entry["type"]:
+        found = "; the name is unknown, see docs/connections.md for all names"
+    return f"{path}:{line}: {'.'.join(place)}: {entry['msg']}{found}"
+
+
+def _child(node: yaml.Node | None, part: str) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == part), None)
+    if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+        entry: yaml.Node = node.value[int(part)]
+        return entry
+    return None
 
 
 def connections(settings: Settings) -> dict[str, Connection]:
     """All connections of this installation by name, in alphabetical order."""
     found = (load_connection(path) for path in sorted(settings.defs_dir.glob("*/defs.yaml")))
     return {connection.name: connection for connection in found}
+
+
+def connection_named(settings: Settings, name: str) -> Connection:
+    """The connection called ``name``; SettingsError names the ones there are."""
+    path = settings.defs_dir / name / "defs.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.parent.name for p in settings.defs_dir.glob("*/defs.yaml"))) or "none"
+        raise SettingsError(f"there is no connection {name!r} in {settings.defs_dir}; there are: {known}")
+    return load_connection(path)
