@@ -1,0 +1,31 @@
+-- The newest state of the settings of the shop, those that bear on money and time; deleted ones left out.
+-- Grain: one row per setting.
+with
+
+source as (
+    select * from raw.prestashop_configurations
+),
+
+newest as (
+    select max(landing_id) as landing_id
+    from source
+    group by id
+),
+
+final as (
+    select
+        source.connection,
+        source.id,
+        source.id_shop,
+        source.id_shop_group,
+        source.name,
+        source.value,
+        source.date_upd,
+        source.fetched_at,
+        source.hash
+    from source
+    semi join newest on source.landing_id = newest.landing_id
+    where not source.deleted_at_source
+)
+
+select * from final

@@ -1,0 +1,40 @@
+-- The newest state of every account. Grain: one row per account.
+with
+
+source as (
+    select * from raw.quickbooks_accounts
+),
+
+newest as (
+    select
+        max(landing_id) as landing_id
+    from source
+    group by id
+),
+
+final as (
+    select
+        source.connection,
+        source.id,
+        source.sync_token,
+        source.created_at,
+        source.updated_at,
+        source.name,
+        source.active,
+        source.fully_qualified_name,
+        source.parent_id,
+        source.acct_num,
+        source.classification,
+        source.account_type,
+        source.account_sub_type,
+        source.currency,
+        source.current_balance,
+        source.sub_account,
+        source.fetched_at,
+        source.hash
+    from source
+    semi join newest on source.landing_id = newest.landing_id
+    where not source.deleted_at_source
+)
+
+select * from final

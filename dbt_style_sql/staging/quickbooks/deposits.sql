@@ -1,0 +1,44 @@
+-- The newest state of every deposit, deleted ones included and marked. Grain: one row per deposit.
+with
+
+source as (
+    select * from raw.quickbooks_deposits
+),
+
+newest as (
+    select
+        max(landing_id) filter (where not deleted_at_source) as landing_id,
+        max(landing_id) as last_landing_id
+    from source
+    group by id
+),
+
+final as (
+    select
+        source.connection,
+        source.id,
+        source.sync_token,
+        source.created_at,
+        source.updated_at,
+        source.doc_number,
+        source.txn_date,
+        source.currency,
+        source.exchange_rate,
+        source.department_id,
+        source.department_name,
+        source.private_note,
+        source.linked_txn,
+        source.line,
+        source.global_tax,
+        source.total,
+        source.home_total,
+        source.deposit_to_id,
+        source.deposit_to_name,
+        newest.last_landing_id > newest.landing_id as deleted,
+        source.fetched_at,
+        source.hash
+    from source
+    inner join newest on source.landing_id = newest.landing_id
+)
+
+select * from final

@@ -1,0 +1,37 @@
+-- The newest state of every tax code. Grain: one row per tax code.
+with
+
+source as (
+    select * from raw.quickbooks_tax_codes
+),
+
+newest as (
+    select
+        max(landing_id) as landing_id
+    from source
+    group by id
+),
+
+final as (
+    select
+        source.connection,
+        source.id,
+        source.sync_token,
+        source.created_at,
+        source.updated_at,
+        source.name,
+        source.active,
+        source.description,
+        source.taxable,
+        source.tax_group,
+        source.hidden,
+        source.sales_tax_rates,
+        source.purchase_tax_rates,
+        source.fetched_at,
+        source.hash
+    from source
+    semi join newest on source.landing_id = newest.landing_id
+    where not source.deleted_at_source
+)
+
+select * from final

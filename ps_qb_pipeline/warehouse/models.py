@@ -1,0 +1,289 @@
+"""The SQL models: finding them, ordering them, running them.
+
+What lives here: one ``Model`` a ``.sql`` file of ``dbt_style_sql/``, its contract from the ``.yml``
+beside it, the order read from the table names in the SQL, and the runner. What does not: the rules
+of a contract (``validation``) and the rows that Python writes (``raw``, ``ledger``).
+
+A file ``<schema>[/<prefix>]/<stem>.sql`` is the relation ``<schema>.[<prefix>_]<stem>``. Nothing is
+declared twice: a model runs after the models whose relations its SQL names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from ps_qb_pipeline.errors import SettingsError, StorageError
+from ps_qb_pipeline.warehouse import raw
+from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
+
+TESTS = "tests"
+"""The folder of singular tests, which are not models."""
+
+_MATERIALIZED = ("view", "table")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as the contract describes it. ``pii`` marks personal data: mask it wherever it is shown."""
+
+    name: str
+    type: str = ""
+    description: str = ""
+    pii: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """One relation and the SELECT that makes it."""
+
+    name: str
+    path: Path
+    sql: str
+    reads: frozenset[str]
+    contract: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def schema(self) -> str:
+        """The DuckDB schema, which is the layer."""
+        return self.name.split(".", 1)[0]
+
+    @property
+    def table(self) -> str:
+        """The name inside the schema."""
+        return self.name.split(".", 1)[1]
+
+    @property
+    def materialized(self) -> str:
+        """``view`` or ``table``."""
+        return str(self.contract.get("materialized", "view" if self.schema == "staging" else "table"))
+
+    @property
+    def description(self) -> str:
+        """What the relation holds, ending in its grain."""
+        text = " ".join(str(self.contract.get("description", "")).split())
+        grain = " ".join(str(self.contract.get("grain", "")).split())
+        return f"{text} Grain: {grain}." if grain else text
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that the contract describes, in its order."""
+        described: Mapping[str, Any] = self.contract.get("columns") or {}
+        return tuple(_column(name, body) for name, body in described.items())
+
+    @cached_property
+    def code_version(self) -> str:
+        """A hash that changes when the SQL or the way it is stored changes."""
+        return hashlib.sha256(f"{self.materialized}\n{self.sql}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """What running one model gave. ``columns`` maps name to DuckDB type."""
+
+    name: str
+    rows: int
+    seconds: float
+    columns: Mapping[str, str]
+
+
+def models_dir() -> Path:
+    """The folder of SQL models: inside the installed package, else beside it in the repository."""
+    package = Path(__file__).parents[1]
+    for candidate in (package / "dbt_style_sql", package.parent / "dbt_style_sql"):
+        if candidate.is_dir():
+            return candidate
+    raise SettingsError("no folder dbt_style_sql beside or inside the package; install it again")
+
+
+def load_models(root: Path | None = None) -> dict[str, Model]:
+    """All models below ``root`` by name, each after everything it reads.
+
+    Raises ``SettingsError`` naming the file for SQL that cannot be parsed, a relation that no file
+    and no landing makes, a circle of references, and a contract that is not a mapping.
+    """
+    root = root or models_dir()
+    found: dict[str, Model] = {}
+    for path in sorted(root.glob("*/**/*.sql")):
+        if path.relative_to(root).parts[0] == TESTS:
+            continue
+        model = _load(root, path)
+        if model.name in found:
+            raise SettingsError(f"makes {model.name}, as {found[model.name].path} does", where=str(path))
+        found[model.name] = model
+    _check_references(found)
+    return {name: found[name] for name in _ordered(found)}
+
+
+def prepare(
+    con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]], models: Mapping[str, Model] | None = None
+) -> None:
+    """Creates what models read and nobody has landed yet, empty, so that no model fails for want of it.
+
+    ``tables`` maps ``raw.<name>`` to its columns and types (as for ``raw.land``). Raises
+    ``SettingsError`` when a model reads a raw table that is not among them.
+    """
+    for table, columns in tables.items():
+        raw.create_table(con, table, columns)
+    create_tables(con)
+    present = _relations(con)
+    for model in (models if models is not None else load_models()).values():
+        for name in sorted(model.reads):
+            if name.startswith("raw.") and name not in present:
+                raise SettingsError(f"reads {name}, which nothing lands", where=str(model.path))
+
+
+def run_models(
+    con: duckdb.DuckDBPyConnection,
+    models: Mapping[str, Model] | None = None,
+    *,
+    select: Collection[str] | None = None,
+    variables: Mapping[str, object] | None = None,
+) -> list[ModelRun]:
+    """Makes the selected models in their order and says how many rows each holds.
+
+    ``select`` names models or whole schemas; None means all. ``variables`` become DuckDB variables,
+    which the SQL reads by ``getvariable('...')``.
+    """
+    return list(iterate_models(con, models, select=select, variables=variables))
+
+
+def iterate_models(
+    con: duckdb.DuckDBPyConnection,
+    models: Mapping[str, Model] | None = None,
+    *,
+    select: Collection[str] | None = None,
+    variables: Mapping[str, object] | None = None,
+) -> Iterator[ModelRun]:
+    """As ``run_models``, one result as soon as its model is made."""
+    models = models if models is not None else load_models()
+    for name, value in (variables or {}).items():
+        con.execute(f'set variable "{name}" = $value', {"value": value})
+    kinds = _relations(con)
+    for model in _selected(models, select):
+        yield _run(con, model, kinds.get(model.name))
+
+
+def _run(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> ModelRun:
+    started = time.perf_counter()
+    kind = model.materialized
+    con.execute(f'create schema if not exists "{model.schema}"')
+    try:
+        if present and present != kind:
+            con.execute(f"drop {present} {model.name}")
+        con.execute(f"create or replace {kind} {model.name} as {model.sql}")
+        rows = _scalar(con, f"select count(*) from {model.name}")
+    except duckdb.IOException:
+        raise
+    except duckdb.Error as error:
+        raise StorageError(f"{model.path}: {str(error).strip()}", model=model.name) from error
+    columns = {row[0]: row[1] for row in con.execute(f"describe {model.name}").fetchall()}
+    return ModelRun(model.name, rows, time.perf_counter() - started, columns)
+
+
+def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _relations(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    rows = con.execute(
+        "select table_schema || '.' || table_name, table_type from information_schema.tables"
+        " where table_catalog = current_database()"
+    ).fetchall()
+    return {name: "view" if kind == "VIEW" else "table" for name, kind in rows}
+
+
+def _selected(models: Mapping[str, Model], select: Collection[str] | None) -> list[Model]:
+    if select is None:
+        return list(models.values())
+    schemas = {model.schema for model in models.values()}
+    unknown = sorted(set(select) - set(models) - schemas)
+    if unknown:
+        raise SettingsError(f"no model or schema is called {', '.join(unknown)}; there are {', '.join(sorted(models))}")
+    return [model for model in models.values() if model.name in select or model.schema in select]
+
+
+def _load(root: Path, path: Path) -> Model:
+    schema, *prefix = path.relative_to(root).parent.parts
+    name = f"{schema}.{'_'.join([*prefix, path.stem])}"
+    sql = path.read_text().strip().removesuffix(";")
+    return Model(name, path, sql, tables_read(sql, where=str(path)), _contract(path.with_suffix(".yml")))
+
+
+def _contract(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        body = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise SettingsError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from error
+    if not isinstance(body, dict):
+        raise SettingsError("must be a mapping with description, grain and columns", where=str(path))
+    if body.get("materialized", "view") not in _MATERIALIZED:
+        raise SettingsError(
+            f"materialized: {body['materialized']!r} is unknown; allowed: {', '.join(_MATERIALIZED)}", where=str(path)
+        )
+    return body
+
+
+def _column(name: str, body: Any) -> Column:
+    if not isinstance(body, Mapping):
+        return Column(name, description=str(body or ""))
+    text = " ".join(str(body.get("description", "")).split())
+    return Column(name, str(body.get("type", "")), text, bool(body.get("pii", False)))
+
+
+def tables_read(sql: str, *, where: str) -> frozenset[str]:
+    """The relations that a SELECT reads, as ``schema.table``; common table expressions left out."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        statements = sqlglot.parse(sql, read="duckdb")
+    except sqlglot.ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        raise SettingsError(
+            f"is not SQL: {first.get('description', error)}", where=f"{where}:{first.get('line', 1)}"
+        ) from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise SettingsError("must hold exactly one SELECT", where=where)
+    tree = statements[0]
+    expressions = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
+    found = set()
+    for table in tree.find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier):
+            continue  # a table function, such as range(...)
+        if table.db:
+            found.add(f"{table.db}.{table.name}")
+        elif table.name not in expressions:
+            raise SettingsError(f"reads {table.name!r} without its schema; write staging.{table.name}", where=where)
+    return frozenset(found)
+
+
+def _check_references(models: Mapping[str, Model]) -> None:
+    for model in models.values():
+        for name in sorted(model.reads):
+            landed = name.startswith("raw.") or name in TABLES
+            if name not in models and not landed:
+                raise SettingsError(f"reads {name}, which no file makes", where=str(model.path))
+
+
+def _ordered(models: Mapping[str, Model]) -> Iterable[str]:
+    graph = {name: sorted(model.reads & models.keys()) for name, model in sorted(models.items())}
+    try:
+        return tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        raise SettingsError(f"models read each other in a circle: {' <- '.join(circle)}", where=str(models[circle[0]].path)) from error
