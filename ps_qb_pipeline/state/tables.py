@@ -76,6 +76,8 @@ connections = Table(
     Column("created_at", UtcTime, nullable=False),
 )
 
+ONCE_A_SOURCE = "('sale', 'payment', 'refund', 'customer', 'item')"
+
 intents = Table(
     "intents",
     metadata,
@@ -89,12 +91,16 @@ intents = Table(
     Column("revision", Integer, nullable=False),
     Column("doc_number", Text),
     Column("source_key", Text, nullable=False),
+    Column("order_key", Text, nullable=False, server_default=""),
     Column("document", Text, nullable=False),
+    Column("document_sha", Text, nullable=False),
     Column("amount", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("body_sha", Text, nullable=False),
     Column("requestid", Text, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("sent_in", Text, nullable=False, server_default=""),
     Column("state", Text, nullable=False),
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("owner", Text, nullable=False, server_default=""),
@@ -135,10 +141,20 @@ intents = Table(
         sqlite_where=text("operation = 'create' and doc_number is not null and state <> 'DROPPED'"),
         postgresql_where=text("operation = 'create' and doc_number is not null and state <> 'DROPPED'"),
     ),
+    # One live document a source: a second refund of one slip cannot even be planned.
+    Index(
+        "uq_intents_source",
+        "realm",
+        "source_key",
+        unique=True,
+        sqlite_where=text(f"operation = 'create' and role in {ONCE_A_SOURCE} and state <> 'DROPPED'"),
+        postgresql_where=text(f"operation = 'create' and role in {ONCE_A_SOURCE} and state <> 'DROPPED'"),
+    ),
     # The same request id is never bound to other bytes.
     Index("uq_intents_requestid", "realm", "requestid", unique=True),
     Index("ix_intents_work", "realm", "state", "entity"),
-    Index("ix_intents_source", "realm", "role", "source_id"),
+    Index("ix_intents_source_key", "realm", "source_key"),
+    Index("ix_intents_order_key", "realm", "order_key"),
     Index("ix_intents_run_id", "run_id"),
 )
 

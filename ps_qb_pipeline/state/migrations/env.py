@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from alembic import context
 
 from ps_qb_pipeline.state.tables import UtcTime, metadata
@@ -9,7 +11,7 @@ from ps_qb_pipeline.state.tables import UtcTime, metadata
 connection = context.config.attributes["connection"]
 
 
-def _render(kind: str, thing: object, _autogen: object) -> str | bool:
+def _render(kind: str, thing: object, _autogen: object) -> str | Literal[False]:
     return "UtcTime()" if kind == "type" and isinstance(thing, UtcTime) else False
 
 

@@ -15,7 +15,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Bring the schema forward."""
-
     op.create_table(
         "audit",
         sa.Column(
@@ -126,12 +125,16 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("doc_number", sa.Text(), nullable=True),
         sa.Column("source_key", sa.Text(), nullable=False),
+        sa.Column("order_key", sa.Text(), server_default="", nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("document_sha", sa.Text(), nullable=False),
         sa.Column("amount", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("body_sha", sa.Text(), nullable=False),
         sa.Column("requestid", sa.Text(), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("sent_in", sa.Text(), server_default="", nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
         sa.Column("owner", sa.Text(), server_default="", nullable=False),
@@ -164,8 +167,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("realm", "key", name=op.f("pk_intents")),
     )
+    op.create_index("ix_intents_order_key", "intents", ["realm", "order_key"], unique=False)
     op.create_index("ix_intents_run_id", "intents", ["run_id"], unique=False)
-    op.create_index("ix_intents_source", "intents", ["realm", "role", "source_id"], unique=False)
+    op.create_index("ix_intents_source_key", "intents", ["realm", "source_key"], unique=False)
     op.create_index("ix_intents_work", "intents", ["realm", "state", "entity"], unique=False)
     op.create_index(
         "uq_intents_doc_number",
@@ -176,6 +180,18 @@ def upgrade() -> None:
         postgresql_where=sa.text("operation = 'create' and doc_number is not null and state <> 'DROPPED'"),
     )
     op.create_index("uq_intents_requestid", "intents", ["realm", "requestid"], unique=True)
+    op.create_index(
+        "uq_intents_source",
+        "intents",
+        ["realm", "source_key"],
+        unique=True,
+        sqlite_where=sa.text(
+            "operation = 'create' and role in ('sale', 'payment', 'refund', 'customer', 'item') and state <> 'DROPPED'"
+        ),
+        postgresql_where=sa.text(
+            "operation = 'create' and role in ('sale', 'payment', 'refund', 'customer', 'item') and state <> 'DROPPED'"
+        ),
+    )
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
@@ -188,8 +204,17 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take the schema back."""
-
     op.drop_table("leases")
+    op.drop_index(
+        "uq_intents_source",
+        table_name="intents",
+        sqlite_where=sa.text(
+            "operation = 'create' and role in ('sale', 'payment', 'refund', 'customer', 'item') and state <> 'DROPPED'"
+        ),
+        postgresql_where=sa.text(
+            "operation = 'create' and role in ('sale', 'payment', 'refund', 'customer', 'item') and state <> 'DROPPED'"
+        ),
+    )
     op.drop_index("uq_intents_requestid", table_name="intents")
     op.drop_index(
         "uq_intents_doc_number",
@@ -198,8 +223,9 @@ def downgrade() -> None:
         postgresql_where=sa.text("operation = 'create' and doc_number is not null and state <> 'DROPPED'"),
     )
     op.drop_index("ix_intents_work", table_name="intents")
-    op.drop_index("ix_intents_source", table_name="intents")
+    op.drop_index("ix_intents_source_key", table_name="intents")
     op.drop_index("ix_intents_run_id", table_name="intents")
+    op.drop_index("ix_intents_order_key", table_name="intents")
     op.drop_table("intents")
     op.drop_index("ix_intent_events_key", table_name="intent_events")
     op.drop_table("intent_events")

@@ -1,0 +1,391 @@
+"""Intents: the write-ahead record of everything that is to be written to QuickBooks.
+
+What lives here: the rows, their states and the only edges between them, and the compare-and-set by
+which one worker at a time may move one. What does not: what to send and what an answer means
+(``posting``).
+
+    PLANNED ──▶ SENT ──▶ CONFIRMED ──▶ SUPERSEDED | VOIDED | GONE
+       ▲         │ ├───▶ REJECTED | MISMATCH            (a person, or a corrected body)
+       └─────────┤ └───▶ UNKNOWN ──▶ CONFIRMED | SENT | CONFLICT | COLLISION | STUCK
+        not sent │
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+
+from ps_qb_pipeline.errors import IntegrityError
+from ps_qb_pipeline.state.tables import intent_events, intents
+
+PLANNED, SENT, UNKNOWN, CONFIRMED = "PLANNED", "SENT", "UNKNOWN", "CONFIRMED"
+REJECTED, MISMATCH, CONFLICT, COLLISION, STUCK = "REJECTED", "MISMATCH", "CONFLICT", "COLLISION", "STUCK"
+SUPERSEDED, VOIDED, GONE, DROPPED = "SUPERSEDED", "VOIDED", "GONE", "DROPPED"
+
+EDGES: Mapping[str, frozenset[str]] = {
+    PLANNED: frozenset({SENT, PLANNED, DROPPED}),
+    SENT: frozenset({CONFIRMED, PLANNED, UNKNOWN, REJECTED, MISMATCH}),
+    UNKNOWN: frozenset({CONFIRMED, SENT, MISMATCH, REJECTED, CONFLICT, COLLISION, STUCK}),
+    CONFIRMED: frozenset({SUPERSEDED, VOIDED, GONE}),
+    REJECTED: frozenset({PLANNED, DROPPED}),
+    MISMATCH: frozenset({CONFIRMED, VOIDED, GONE}),
+    CONFLICT: frozenset({CONFIRMED, UNKNOWN}),
+    COLLISION: frozenset({CONFIRMED, UNKNOWN, DROPPED}),
+    STUCK: frozenset({UNKNOWN, DROPPED}),
+    SUPERSEDED: frozenset({VOIDED, GONE}),
+    VOIDED: frozenset(),
+    GONE: frozenset(),
+    DROPPED: frozenset({PLANNED}),
+}
+"""Where an intent may go from each state; anything else is a bug and raises IntegrityError."""
+
+IN_FLIGHT = frozenset({SENT, UNKNOWN})
+"""Sent, and its outcome not yet known."""
+
+FOR_A_PERSON = frozenset({REJECTED, MISMATCH, CONFLICT, COLLISION, STUCK})
+"""Dead letters: nothing happens to these until a person decides."""
+
+_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A write to be planned. ``body`` is final: these bytes are sent, now or in any later attempt."""
+
+    key: str
+    operation: str
+    entity: str
+    role: str
+    source_id: str
+    revision: int
+    doc_number: str | None
+    source_key: str
+    order_key: str
+    document: str
+    document_sha: str
+    amount: Decimal
+    currency: str
+    body: bytes
+    target_id: str = ""
+    target_key: str = ""
+    sync_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One row. ``amount`` is the document's total in ``currency``; ``document`` its canonical JSON."""
+
+    realm: str
+    key: str
+    connection: str
+    operation: str
+    entity: str
+    role: str
+    source_id: str
+    revision: int
+    doc_number: str | None
+    source_key: str
+    order_key: str
+    document: str
+    document_sha: str
+    amount: Decimal
+    currency: str
+    body: bytes
+    body_sha: str
+    requestid: str
+    generation: int
+    sent_in: str
+    state: str
+    epoch: int
+    owner: str
+    lease_until: datetime | None
+    not_before: datetime | None
+    first_sent_at: datetime | None
+    last_sent_at: datetime | None
+    sent_boot: str
+    sent_monotonic: float | None
+    attempts: int
+    target_id: str
+    target_key: str
+    qbo_id: str
+    sync_token: str
+    echoed_sha: str
+    cause: str
+    fault_code: str
+    fault_field: str
+    fault_message: str
+    intuit_tid: str
+    run_id: str
+    created_at: datetime
+    confirmed_at: datetime | None
+
+
+_NAMES = tuple(field.name for field in fields(Intent))
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who acts, on whose behalf, and until when it may."""
+
+    owner: str
+    run_id: str
+    now: datetime
+    lease_until: datetime
+
+
+def sha(body: bytes) -> str:
+    """SHA-256 of a frozen body, in hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def requestid(realm: str, entity: str, key: str, body_sha: str, generation: int = 0) -> str:
+    """The idempotency key of one body: 32 characters, the same in every attempt to send these bytes.
+
+    ``generation`` counts refusals: QuickBooks may replay a refusal for a request id that it knows, so
+    bytes that were refused and are allowed again need a new one.
+    """
+    text = f"{realm}|{entity}|{key}|{body_sha}" + (f"|{generation}" if generation else "")
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:32]
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    listed = list(values)
+    for start in range(0, len(listed), _CHUNK):
+        yield listed[start : start + _CHUNK]
+
+
+def load(tx: Connection, realm: str, keys: Iterable[str]) -> dict[str, Intent]:
+    """The intents of these keys, as far as they exist."""
+    found: dict[str, Intent] = {}
+    for chunk in _chunks(keys):
+        query = select(intents).where(intents.c.realm == realm, intents.c.key.in_(chunk))
+        found.update((intent.key, intent) for intent in map(_intent, tx.execute(query).mappings()))
+    return found
+
+
+def of_sources(tx: Connection, realm: str, source_keys: Iterable[str]) -> dict[str, list[Intent]]:
+    """All intents of these sources by source key, oldest first."""
+    found: dict[str, list[Intent]] = {}
+    for chunk in _chunks(source_keys):
+        query = (
+            select(intents)
+            .where(intents.c.realm == realm, intents.c.source_key.in_(chunk))
+            .order_by(intents.c.created_at, intents.c.revision, intents.c.key)
+        )
+        for intent in map(_intent, tx.execute(query).mappings()):
+            found.setdefault(intent.source_key, []).append(intent)
+    return found
+
+
+def of_orders(tx: Connection, realm: str, order_keys: Iterable[str]) -> dict[str, list[Intent]]:
+    """All intents of these orders by order key."""
+    found: dict[str, list[Intent]] = {}
+    for chunk in _chunks(order_keys):
+        query = select(intents).where(intents.c.realm == realm, intents.c.order_key.in_(chunk))
+        for intent in map(_intent, tx.execute(query).mappings()):
+            found.setdefault(intent.order_key, []).append(intent)
+    return found
+
+
+def in_states(tx: Connection, realm: str, states: Iterable[str]) -> list[Intent]:
+    """All intents of the company in these states, in order of their keys."""
+    query = select(intents).where(intents.c.realm == realm, intents.c.state.in_(sorted(states)))
+    return [_intent(row) for row in tx.execute(query.order_by(intents.c.key)).mappings()]
+
+
+def of_run(tx: Connection, realm: str, run_id: str) -> list[Intent]:
+    """All intents that the run planned, in order of their keys."""
+    query = select(intents).where(intents.c.realm == realm, intents.c.run_id == run_id)
+    return [_intent(row) for row in tx.execute(query.order_by(intents.c.key)).mappings()]
+
+
+def _intent(row: Mapping[Any, Any]) -> Intent:
+    values = {name: row[name] for name in _NAMES}
+    values["amount"] = Decimal(values["amount"])
+    values["body"] = bytes(values["body"])
+    return Intent(**values)
+
+
+def plan(
+    tx: Connection, drafts: Sequence[Draft], *, realm: str, connection: str, run_id: str, now: datetime
+) -> int:
+    """Record the drafts whose key is new; an existing intent is left as it is. Returns how many were new."""
+    known = load(tx, realm, (draft.key for draft in drafts))
+    fresh = {draft.key: draft for draft in drafts if draft.key not in known}
+    if not fresh:
+        return 0
+    rows = [_row(draft, realm, connection, run_id, now) for draft in fresh.values()]
+    tx.execute(insert(intents), rows)
+    tx.execute(insert(intent_events), [_event(row, "", PLANNED, now, "planned") for row in rows])
+    return len(rows)
+
+
+def _row(draft: Draft, realm: str, connection: str, run_id: str, now: datetime) -> dict[str, Any]:
+    body_sha = sha(draft.body)
+    names = (field.name for field in fields(Draft))
+    return {
+        **{name: getattr(draft, name) for name in names},
+        "amount": str(draft.amount),
+        "realm": realm,
+        "connection": connection,
+        "body_sha": body_sha,
+        "requestid": requestid(realm, draft.entity, draft.key, body_sha),
+        "state": PLANNED,
+        "epoch": 0,
+        "owner": "",
+        "run_id": run_id,
+        "created_at": now,
+    }
+
+
+def _event(row: Mapping[str, Any], before: str, after: str, now: datetime, reason: str) -> dict[str, Any]:
+    names = ("realm", "key", "epoch", "owner", "run_id", "body_sha", "requestid")
+    return {
+        **{name: row[name] for name in names},
+        "at": now,
+        "from_state": before,
+        "to_state": after,
+        "reason": reason,
+        "intuit_tid": row.get("intuit_tid", ""),
+    }
+
+
+def replan(tx: Connection, intent: Intent, draft: Draft, *, run_id: str, now: datetime) -> Intent | None:
+    """Give an intent another body: allowed before its first sending, and after a refusal.
+
+    None when another worker has moved it meanwhile. The old request id is never used again for other
+    bytes: it is a function of them.
+    """
+    never_sent = intent.state == PLANNED and intent.first_sent_at is None
+    if not never_sent and intent.state not in {REJECTED, DROPPED}:
+        raise IntegrityError(
+            f"intent {intent.key} is {intent.state}: only a body that was never sent or was refused may change"
+        )
+    generation = intent.generation + (intent.state == REJECTED)
+    body_sha = sha(draft.body)
+    changes = {
+        "document": draft.document,
+        "document_sha": draft.document_sha,
+        "amount": str(draft.amount),
+        "currency": draft.currency,
+        "doc_number": draft.doc_number,
+        "body": draft.body,
+        "body_sha": body_sha,
+        "generation": generation,
+        "requestid": requestid(intent.realm, intent.entity, intent.key, body_sha, generation),
+        "target_id": draft.target_id,
+        "target_key": draft.target_key,
+        "sync_token": draft.sync_token,
+        "run_id": run_id,
+        **NO_FAULT,
+        "not_before": None,
+    }
+    return move(tx, intent, PLANNED, now=now, run_id=run_id, reason="planned anew", changes=changes)
+
+
+NO_FAULT: Mapping[str, Any] = {"cause": "", "fault_code": "", "fault_field": "", "fault_message": ""}
+
+
+def claim(tx: Connection, intent: Intent, by: Claim) -> Intent | None:
+    """Take the intent for ourselves: the epoch grows by one. None when another worker holds or took it."""
+    free = intents.c.lease_until.is_(None) | (intents.c.lease_until <= by.now) | (intents.c.owner == by.owner)
+    changes = {"epoch": intent.epoch + 1, "owner": by.owner, "lease_until": by.lease_until}
+    where = _same(intent) & free
+    if tx.execute(update(intents).where(where).values(**changes)).rowcount != 1:
+        return None
+    return _with(intent, changes)
+
+
+def move(
+    tx: Connection,
+    intent: Intent,
+    to: str,
+    *,
+    now: datetime,
+    run_id: str,
+    reason: str = "",
+    changes: Mapping[str, Any] | None = None,
+) -> Intent | None:
+    """Move an intent along one edge, if it is still as we know it. None when somebody else moved it.
+
+    Raises IntegrityError for an edge that does not exist.
+    """
+    if to not in EDGES[intent.state]:
+        raise IntegrityError(f"intent {intent.key} cannot go from {intent.state} to {to}")
+    values = {**(changes or {}), "state": to}
+    if tx.execute(update(intents).where(_same(intent)).values(**values)).rowcount != 1:
+        return None
+    moved = _with(intent, values)
+    event = {**_event(_as_row(moved), intent.state, to, now, reason), "run_id": run_id}
+    tx.execute(insert(intent_events).values(**event))
+    return moved
+
+
+def unclaim(tx: Connection, intent: Intent) -> None:
+    """Give the claim back without moving the intent; harmless when somebody else has it."""
+    tx.execute(update(intents).where(_same(intent)).values(owner="", lease_until=None))
+
+
+def _same(intent: Intent) -> ColumnElement[bool]:
+    return (
+        (intents.c.realm == intent.realm)
+        & (intents.c.key == intent.key)
+        & (intents.c.epoch == intent.epoch)
+        & (intents.c.state == intent.state)
+    )
+
+
+def _as_row(intent: Intent) -> dict[str, Any]:
+    return {name: getattr(intent, name) for name in _NAMES}
+
+
+def _with(intent: Intent, changes: Mapping[str, Any]) -> Intent:
+    values = {**_as_row(intent), **changes}
+    values["amount"] = Decimal(values["amount"])
+    return Intent(**values)
+
+
+def events(tx: Connection, realm: str, key: str) -> list[dict[str, Any]]:
+    """The history of one intent, oldest first."""
+    query = select(intent_events).where(intent_events.c.realm == realm, intent_events.c.key == key)
+    return [dict(row) for row in tx.execute(query.order_by(intent_events.c.id)).mappings()]
+
+
+EXPORTED = (
+    "key",
+    "operation",
+    "entity",
+    "role",
+    "source_id",
+    "revision",
+    "doc_number",
+    "state",
+    "qbo_id",
+    "sync_token",
+    "amount",
+    "currency",
+    "body_sha",
+    "attempts",
+    "cause",
+    "fault_code",
+    "fault_message",
+    "first_sent_at",
+    "confirmed_at",
+    "run_id",
+)
+"""The columns that reconciliation sees in ``control.intents``."""
+
+
+def export(tx: Connection, connection: str) -> Iterator[dict[str, Any]]:
+    """The connection's intents as plain rows for the warehouse, one per intent, dropped plans left out."""
+    columns = [intents.c[name] for name in EXPORTED]
+    query = select(*columns).where(intents.c.connection == connection, intents.c.state != DROPPED)
+    for row in tx.execute(query.order_by(intents.c.key)).mappings():
+        yield {**row, "amount": Decimal(row["amount"])}
