@@ -18,6 +18,7 @@ an exception here means an outage, a wrong setting or a bug, never a strange ord
         ├── BooksUnavailable     outcome unknown: 5xx, time-out after sending, unreadable answer (retryable)
         ├── BooksNotSent         nothing was written: the connection was never made (retryable)
         ├── BooksThrottled       429: wait, then the same bytes again (retryable)
+        │   └── MeterSpent       the month's metered reads are used up: wait for the next month
         ├── BooksFault           QuickBooks refused the request and said why
         └── ReconnectNeeded      the refresh token is refused: a person must connect again
 
@@ -119,6 +120,12 @@ class BooksThrottled(BooksError):
     def __init__(self, message: str, *, retry_after: float = 60.0, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
+
+
+class MeterSpent(BooksThrottled):
+    """The month's metered reads are used up as far as we let them be; writes go on."""
+
+    retryable = False
 
 
 @dataclass(frozen=True, slots=True)
