@@ -1,0 +1,185 @@
+-- Every document of the company's mirror and which expected document it stands for, if any.
+-- Grain: one row per QuickBooks document (entity and id), deleted ones included.
+with
+
+documents as (
+    select * from staging.quickbooks_documents
+),
+
+document_lines as (
+    select * from staging.quickbooks_document_lines
+),
+
+accounts as (
+    select * from staging.quickbooks_accounts
+),
+
+items as (
+    select * from staging.quickbooks_items
+),
+
+expected as (
+    select
+        doc_number,
+        key,
+        deposit_to,
+        txn_date,
+        regexp_extract(
+            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
+        ) as stem
+    from ledger.documents
+),
+
+-- What we know to have written, by QuickBooks' own id: the strongest claim.
+written as (
+    select
+        entity,
+        qbo_id as id,
+        max(regexp_extract(
+            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
+        )) as stem,
+        max(try_cast(sync_token as bigint)) as written_token
+    from control.intents
+    where qbo_id <> '' and entity not in ('Customer', 'Item')
+    group by all
+),
+
+numbers as (
+    select
+        doc_number,
+        min(stem) as stem
+    from expected
+    where doc_number <> ''
+    group by all
+),
+
+prefixes as (
+    select distinct regexp_extract(doc_number, '^[A-Za-z]+[0-9]+-') as prefix
+    from expected
+    where regexp_matches(doc_number, '^[A-Za-z]+[0-9]+-')
+),
+
+claimed as (
+    select
+        documents.entity,
+        documents.id,
+        documents.sync_token,
+        documents.doc_number,
+        documents.txn_date,
+        documents.currency,
+        documents.exchange_rate,
+        cast(coalesce(documents.total, 0) as decimal(18, 2)) as total,
+        cast(coalesce(documents.total_tax, 0) as decimal(18, 2)) as total_tax,
+        cast(documents.home_total as decimal(18, 2)) as home_total,
+        cast(documents.balance as decimal(18, 2)) as balance,
+        cast(documents.unapplied as decimal(18, 2)) as unapplied,
+        documents.customer_id,
+        documents.customer_name,
+        documents.deposit_to_id,
+        documents.deposit_to_name,
+        documents.private_note,
+        documents.created_at,
+        documents.updated_at,
+        coalesce(documents.deleted, false) as deleted,
+        coalesce(documents.voided, false) as voided,
+        not coalesce(documents.deleted, false) and not coalesce(documents.voided, false) as live,
+        written.written_token,
+        case
+            when written.stem is not null then 'intent'
+            when coalesce(documents.source_key, '') <> '' then 'note'
+            when numbers.stem is not null then 'number'
+        end as claimed_by,
+        coalesce(
+            written.stem,
+            nullif(regexp_extract(
+                documents.source_key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
+            ), ''),
+            numbers.stem
+        ) as stem
+    from documents
+    left join written using (entity, id)
+    left join numbers
+        on
+            documents.doc_number = numbers.doc_number
+            and written.stem is null
+            and coalesce(documents.source_key, '') = ''
+),
+
+-- Only what nobody claims needs a look at its accounts, from the day of our first document on.
+strangers as (
+    select
+        entity,
+        id,
+        deposit_to_id,
+        regexp_extract(doc_number, '^[A-Za-z]+[0-9]+-') as prefix
+    from claimed
+    where
+        stem is null
+        and live
+        and txn_date >= (select min(expected.txn_date) from expected)
+),
+
+our_deposit_accounts as (
+    select accounts.id
+    from accounts
+    semi join expected on accounts.fully_qualified_name = expected.deposit_to
+),
+
+our_income_accounts as (
+    select distinct items.income_account_id as id
+    from items
+    where
+        items.income_account_id is not null
+        and (
+            items.name in (select distinct lines.item from ledger.lines as lines)
+            or items.name in (select known.name from ledger.items as known)
+        )
+),
+
+on_our_income as (
+    select distinct
+        document_lines.entity,
+        document_lines.id
+    from document_lines
+    semi join strangers using (entity, id)
+    inner join items on document_lines.item_id = items.id
+    semi join our_income_accounts on items.income_account_id = our_income_accounts.id
+),
+
+placed as (
+    select
+        strangers.entity,
+        strangers.id,
+        strangers.prefix in (select prefixes.prefix from prefixes) as numbered_like_ours,
+        strangers.deposit_to_id in (select our_deposit_accounts.id from our_deposit_accounts)
+        or on_our_income.id is not null as on_our_accounts
+    from strangers
+    left join on_our_income using (entity, id)
+),
+
+repeated as (
+    select
+        entity,
+        id,
+        row_number() over (
+            partition by stem
+            order by live desc, claimed_by = 'intent' desc, created_at, length(id), id
+        ) as claim_no,
+        count(*) filter (where live) over (partition by stem) as live_claims
+    from claimed
+    where stem in (select c.stem from claimed as c group by c.stem having count(*) > 1)
+),
+
+final as (
+    select
+        claimed.*,
+        coalesce(repeated.claim_no, 1) as claim_no,
+        coalesce(repeated.live_claims, cast(claimed.live as bigint)) as live_claims,
+        coalesce(placed.numbered_like_ours, false) as numbered_like_ours,
+        coalesce(placed.on_our_accounts, false) as on_our_accounts
+    from claimed
+    left join repeated using (entity, id)
+    left join placed using (entity, id)
+)
+
+select * from final

@@ -1,0 +1,322 @@
+-- Every unresolved exception with its money, age, owner and the next step.
+-- Grain: one row per difference, missing or surplus document, and held source.
+with
+
+pairs as (
+    select * from recon.pairs
+),
+
+objects as (
+    select * from recon.objects
+),
+
+books as (
+    select * from recon.books_claims
+),
+
+shop_objects as (
+    select * from recon.shop_objects
+),
+
+holds as (
+    select
+        order_id,
+        min(rule || ': ' || message) as message
+    from validation.holds
+    where order_id is not null
+    group by all
+),
+
+ledger_findings as (
+    select * from ledger.findings
+),
+
+codes as (
+    select * from recon.codes
+),
+
+live as (
+    select * from pairs
+    where live and class <> 'matched'
+),
+
+in_books as (
+    select
+        'difference' as origin,
+        'shop' as side,
+        unnest([
+            {
+                'code': if(other_currency, 'CURRENCY_DIFF', null),
+                'amount': cast(total as decimal(18, 2)),
+                'currency': currency,
+                'expected': currency,
+                'actual': books_currency
+            },
+            {
+                'code': money_code,
+                'amount': cast(money_amount as decimal(18, 2)),
+                'currency': currency,
+                'expected': concat(total, ' with tax ', total_tax),
+                'actual': concat(books_total, ' with tax ', books_tax)
+            },
+            {
+                'code': if(
+                    other_rate and gross_difference = 0 and not other_currency,
+                    'FX_RATE_DIFF', null
+                ),
+                'amount': cast(home_difference as decimal(18, 2)),
+                'currency': getvariable('home_currency'),
+                'expected': concat('rate ', exchange_rate, ', ', home_total),
+                'actual': concat('rate ', books_exchange_rate, ', ', books_home_total)
+            },
+            {
+                'code': if(other_customer, 'CUSTOMER_DIFF', null),
+                'amount': cast(total as decimal(18, 2)),
+                'currency': currency,
+                'expected': customer_name,
+                'actual': books_customer_name
+            },
+            {
+                'code': if(other_account, 'ACCOUNT_DIFF', null),
+                'amount': cast(total as decimal(18, 2)),
+                'currency': currency,
+                'expected': deposit_to,
+                'actual': books_deposit_to
+            },
+            {
+                'code': if(
+                    days_apart <> 0, if(other_period, 'CUTOFF_DIFF', 'DATE_DIFF'), null
+                ),
+                'amount': cast(total as decimal(18, 2)),
+                'currency': currency,
+                'expected': cast(txn_date as varchar),
+                'actual': cast(books_txn_date as varchar)
+            }
+        ]) as part,
+        *
+    from live
+),
+
+differences as (
+    select
+        origin,
+        side,
+        part.code as code,
+        part.amount as amount,
+        part.currency as currency,
+        id_shop,
+        order_id,
+        reference,
+        type as object_type,
+        key as document_key,
+        doc_number,
+        books_entity,
+        books_id,
+        txn_date as event_date,
+        part.expected as expected,
+        part.actual as actual,
+        '' as detail
+    from in_books
+    where part.code is not null
+),
+
+absent as (
+    select
+        'missing' as origin,
+        'shop' as side,
+        class as code,
+        total as amount,
+        currency,
+        id_shop,
+        order_id,
+        reference,
+        type as object_type,
+        key as document_key,
+        doc_number,
+        books_entity,
+        books_id,
+        txn_date as event_date,
+        concat(total, ' ', currency) as expected,
+        if(books_id is null, 'no document', 'deleted or voided') as actual,
+        case
+            when intent_state = 'REJECTED' then concat('QuickBooks refused it: ', fault_message)
+            when intent_state in ('SENT', 'UNKNOWN')
+                then 'It was sent and the answer is not known; the next run looks it up.'
+            when intent_state = 'STUCK' then 'It was sent several times without an answer.'
+            when intent_state = 'COLLISION'
+                then 'Another document of the company has taken its number.'
+            when intent_state = 'PLANNED' then 'It waits to be sent.'
+            else ''
+        end as detail
+    from pairs
+    where not live and not coalesce(class = hold_code, false)
+),
+
+surplus as (
+    select
+        'surplus' as origin,
+        'books' as side,
+        class as code,
+        amount,
+        currency,
+        id_shop,
+        order_id,
+        reference,
+        object_type,
+        document_key,
+        doc_number,
+        books_entity,
+        books_id,
+        event_date,
+        'no such document' as expected,
+        concat(amount, ' ', currency) as actual,
+        '' as detail
+    from objects
+    where
+        side = 'books'
+        and (class_group = 'extra' or class = 'QBO_FOREIGN_LINE')
+        -- The books' side of a held order: its money is counted once, on the shop's side.
+        and class in ('DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE')
+),
+
+held_orders as (
+    select distinct order_id
+    from objects
+    where side = 'shop' and object_type = 'order' and class_group = 'held'
+),
+
+held as (
+    select
+        'hold' as origin,
+        'shop' as side,
+        objects.class as code,
+        if(objects.class = 'SOURCE_DELETED', objects.ledger_amount, objects.amount) as amount,
+        objects.currency,
+        objects.id_shop,
+        objects.order_id,
+        objects.reference,
+        objects.object_type,
+        objects.document_key,
+        objects.doc_number,
+        objects.books_entity,
+        objects.books_id,
+        objects.event_date,
+        concat(objects.amount, ' ', objects.currency) as expected,
+        'held back' as actual,
+        coalesce(holds.message, '') as detail
+    from objects
+    left join holds on objects.order_id = holds.order_id
+    where
+        objects.side = 'shop'
+        and (
+            objects.class_group = 'held'
+            or (objects.class_group = 'gone' and objects.class = 'SOURCE_DELETED')
+        )
+        and (
+            objects.object_type <> 'payment'
+            or objects.order_id is null
+            or objects.order_id not in (select held_orders.order_id from held_orders)
+        )
+),
+
+-- What the ledger found on documents that it made all the same and that a person must settle.
+found as (
+    select
+        'finding' as origin,
+        'shop' as side,
+        ledger_findings.code,
+        cast(ledger_findings.amount as decimal(18, 2)) as amount,
+        ledger_findings.currency,
+        shop_objects.id_shop,
+        ledger_findings.order_id,
+        shop_objects.reference,
+        ledger_findings.source_type as object_type,
+        ledger_findings.document_key,
+        '' as doc_number,
+        cast(shop_objects.event_at as date) as event_date,
+        '' as expected,
+        '' as actual,
+        ledger_findings.message as detail
+    from ledger_findings
+    inner join codes using (code)
+    left join shop_objects
+        on
+            ledger_findings.source_type = shop_objects.source_type
+            and ledger_findings.source_id = shop_objects.source_id
+    where
+        codes.severity = 'B'
+        and not codes.holds
+        and ledger_findings.code <> 'PAY_UNDER'
+        and coalesce(shop_objects.status, '') not in ('held', 'before_go_live')
+        and ledger_findings.order_id not in (select held_orders.order_id from held_orders)
+),
+
+gathered as (
+    select * from differences
+    union all by name
+    select * from absent
+    union all by name
+    select * from surplus
+    union all by name
+    select * from held
+    union all by name
+    select * from found
+),
+
+aged as (
+    select
+        gathered.*,
+        greatest(
+            0,
+            date_diff(
+                'day',
+                gathered.event_date,
+                cast(coalesce(getvariable('as_of'), current_date) as date)
+            )
+        ) as age_days
+    from gathered
+),
+
+final as (
+    select
+        md5(concat_ws(
+            '|', aged.code, aged.side, aged.object_type, aged.document_key,
+            aged.books_entity, aged.books_id, aged.order_id, aged.reference
+        )) as id,
+        aged.code,
+        coalesce(codes.severity, 'B') as severity,
+        coalesce(codes.owner, 'D') as owner,
+        coalesce(codes.auto, 'no') as auto,
+        aged.origin,
+        aged.side,
+        cast(abs(aged.amount) as decimal(18, 2)) as amount,
+        cast(aged.amount as decimal(18, 2)) as signed_amount,
+        aged.currency,
+        aged.age_days,
+        case
+            when aged.age_days <= 1 then '0-1'
+            when aged.age_days <= 3 then '2-3'
+            when aged.age_days <= 7 then '4-7'
+            when aged.age_days <= 14 then '8-14'
+            when aged.age_days <= 30 then '15-30'
+            when aged.age_days <= 60 then '31-60'
+            else '60+'
+        end as age_bucket,
+        aged.event_date,
+        coalesce(aged.id_shop, 0) as id_shop,
+        aged.order_id,
+        coalesce(aged.reference, '') as reference,
+        aged.object_type,
+        coalesce(aged.document_key, '') as document_key,
+        coalesce(aged.doc_number, '') as doc_number,
+        coalesce(aged.books_entity, '') as books_entity,
+        coalesce(aged.books_id, '') as books_id,
+        coalesce(aged.expected, '') as expected,
+        coalesce(aged.actual, '') as actual,
+        trim(concat_ws(' ', codes.meaning, nullif(aged.detail, ''))) as message,
+        coalesce(codes.action, '') as action
+    from aged
+    left join codes using (code)
+)
+
+select * from final

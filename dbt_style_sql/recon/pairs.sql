@@ -1,0 +1,272 @@
+-- Every expected document beside the QuickBooks document that stands for it, and how they differ.
+-- Grain: one row per expected document (ledger.documents.key).
+with
+
+documents as (
+    select
+        *,
+        regexp_extract(
+            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
+        ) as stem
+    from ledger.documents
+),
+
+claims as (
+    select * from recon.books_claims
+    where stem is not null and claim_no = 1
+),
+
+codes as (
+    select * from recon.codes
+),
+
+holds as (
+    select
+        holds.order_id,
+        coalesce(min(codes.code), 'POISON_RECORD') as hold_code,
+        min(holds.rule || ': ' || holds.message) as hold_message
+    from validation.holds as holds
+    left join codes on holds.rule = codes.code
+    where holds.order_id is not null
+    group by all
+),
+
+intents as (
+    select
+        regexp_extract(
+            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
+        ) as stem,
+        arg_max(state, revision * 2 + if(state = 'VOIDED', 1, 0)) as state,
+        arg_max(coalesce(fault_message, ''), revision) as fault_message,
+        arg_max(try_cast(amount as decimal(18, 2)), revision)
+            filter (where state = 'CONFIRMED' and operation <> 'void') as sent_total,
+        bool_or(qbo_id <> '') as written
+    from control.intents
+    where entity not in ('Customer', 'Item') and state not in ('DROPPED', 'SUPERSEDED')
+    group by all
+),
+
+customers_written as (
+    select
+        key,
+        max(qbo_id) as id
+    from control.intents
+    where entity = 'Customer' and qbo_id <> ''
+    group by all
+),
+
+customers_named as (
+    select
+        display_name,
+        min(id) as id
+    from staging.quickbooks_customers
+    group by all
+),
+
+accounts as (
+    select
+        fully_qualified_name,
+        min(id) as id
+    from staging.quickbooks_accounts
+    group by all
+),
+
+tax_differences as (
+    select
+        document_key,
+        max(abs(difference)) as largest
+    from recon.tax_pairs
+    where difference <> 0
+    group by all
+),
+
+-- What the shop says of the sources that each document carries.
+carried as (
+    select
+        document_key,
+        sum(shop_amount) as source_amount,
+        sum(tax) as source_tax
+    from recon.shop_objects
+    where source_type in ('order', 'slip') and document_key <> ''
+    group by all
+),
+
+credit_lines as (
+    select
+        document_key,
+        sum(amount) as credit
+    from ledger.lines
+    where kind = 'store_credit'
+    group by all
+),
+
+findings as (
+    select
+        order_id,
+        min(code) as code
+    from ledger.findings
+    group by all
+),
+
+compared as (
+    select
+        documents.key,
+        documents.stem,
+        documents.type,
+        documents.role,
+        documents.source_id,
+        documents.revision,
+        documents.doc_number,
+        documents.order_id,
+        documents.id_shop,
+        documents.reference,
+        documents.txn_date,
+        documents.currency,
+        documents.exchange_rate,
+        documents.home_total,
+        documents.customer_key,
+        documents.customer_name,
+        documents.deposit_to,
+        documents.total,
+        documents.total_tax,
+        case
+            when documents.type = 'Payment' then 'payments'
+            when documents.type in ('RefundReceipt', 'CreditMemo') then 'refunds'
+            when documents.type in ('SalesReceipt', 'Invoice') then 'sales'
+            else 'other'
+        end as measure,
+        holds.hold_code,
+        holds.hold_message,
+        coalesce(intents.state, '') as intent_state,
+        coalesce(intents.fault_message, '') as fault_message,
+        coalesce(intents.written and intents.state <> 'VOIDED', false) as written,
+        claims.entity as books_entity,
+        claims.id as books_id,
+        coalesce(claims.live, false) as live,
+        coalesce(claims.live_claims, 0) as live_claims,
+        claims.doc_number as books_doc_number,
+        claims.txn_date as books_txn_date,
+        claims.currency as books_currency,
+        claims.exchange_rate as books_exchange_rate,
+        claims.total as books_total,
+        claims.total_tax as books_tax,
+        claims.home_total as books_home_total,
+        claims.customer_name as books_customer_name,
+        claims.deposit_to_name as books_deposit_to,
+        claims.sync_token as books_sync_token,
+        claims.updated_at as books_updated_at,
+        -- What was sent last tells whose change it is: the books moved away from it, or the shop.
+        coalesce(intents.sent_total <> claims.total, false)
+        or coalesce(try_cast(claims.sync_token as bigint) > claims.written_token, false)
+            as books_moved,
+        coalesce(
+            intents.sent_total <> claims.total and intents.sent_total <> documents.total,
+            false
+        ) as both_moved,
+        coalesce(claims.currency, documents.currency) <> documents.currency as other_currency,
+        claims.total - documents.total as gross_difference,
+        claims.total_tax - documents.total_tax as tax_difference,
+        coalesce(tax_differences.largest, 0) as rate_difference,
+        claims.txn_date - documents.txn_date as days_apart,
+        date_trunc('month', claims.txn_date) <> date_trunc('month', documents.txn_date)
+            as other_period,
+        case
+            when documents.customer_name = '' then false
+            when coalesce(customers_written.id, customers_named.id) is not null
+                then coalesce(claims.customer_id, '')
+                    not in (coalesce(customers_written.id, ''), coalesce(customers_named.id, ''))
+            else coalesce(claims.customer_name, '') <> documents.customer_name
+        end as other_customer,
+        case
+            when documents.deposit_to = '' then false
+            when accounts.id is not null then coalesce(claims.deposit_to_id, '') <> accounts.id
+            else coalesce(claims.deposit_to_name, '') <> documents.deposit_to
+        end as other_account,
+        -- A rate off by one in the sixth place is the rounding that 3.3 tolerates.
+        coalesce(
+            documents.exchange_rate is not null
+            and claims.exchange_rate is not null
+            and abs(claims.exchange_rate - documents.exchange_rate) > 0.000001,
+            false
+        )
+        or coalesce(
+            claims.total = documents.total
+            and abs(claims.home_total - documents.home_total) > 0.01,
+            false
+        ) as other_rate,
+        coalesce(
+            coalesce(
+                claims.home_total,
+                cast(claims.total * claims.exchange_rate as decimal(18, 2))
+            ) - documents.home_total,
+            0
+        ) as home_difference,
+        case documents.role
+            when 'refund'
+                then carried.source_amount - (documents.total - coalesce(credit_lines.credit, 0))
+            when 'sale' then carried.source_amount - documents.total
+            when 'summary' then carried.source_amount - documents.total
+            else 0
+        end as restated,
+        case
+            when documents.role in ('sale', 'refund')
+                then carried.source_tax - documents.total_tax
+            else 0
+        end as restated_tax,
+        findings.code as restated_because
+    from documents
+    left join claims using (stem)
+    left join intents using (stem)
+    left join holds on documents.order_id = holds.order_id
+    left join customers_written on documents.customer_key = customers_written.key
+    left join customers_named on documents.customer_name = customers_named.display_name
+    left join accounts on documents.deposit_to = accounts.fully_qualified_name
+    left join tax_differences on documents.key = tax_differences.document_key
+    left join carried on documents.key = carried.document_key
+    left join credit_lines on documents.key = credit_lines.document_key
+    left join findings on documents.order_id = findings.order_id
+),
+
+-- Which money differs, and who changed it.
+judged as (
+    select
+        *,
+        case
+            when not live or other_currency then null
+            when gross_difference = 0 and tax_difference = 0 and rate_difference = 0 then null
+            when intent_state = 'MISMATCH' then 'QBO_RECALCULATED'
+            when both_moved then 'EDIT_CONFLICT'
+            when gross_difference in (0, tax_difference) then 'AMOUNT_TAX_DIFF'
+            when books_moved then 'QBO_EDITED'
+            when tax_difference = 0 and gross_difference <> 0 then 'AMOUNT_NET_DIFF'
+            else 'AMOUNT_GROSS_DIFF'
+        end as money_code,
+        case
+            when gross_difference <> 0 then gross_difference
+            when tax_difference <> 0 then tax_difference
+            else rate_difference
+        end as money_amount
+    from compared
+),
+
+final as (
+    select
+        *,
+        case
+            when live and other_currency then 'CURRENCY_DIFF'
+            when live and money_code is not null then money_code
+            when live and other_rate and gross_difference = 0 then 'FX_RATE_DIFF'
+            when live and other_customer then 'CUSTOMER_DIFF'
+            when live and other_account then 'ACCOUNT_DIFF'
+            when live and days_apart <> 0 and other_period then 'CUTOFF_DIFF'
+            when live and days_apart <> 0 then 'DATE_DIFF'
+            when live then 'matched'
+            when hold_code is not null then hold_code
+            when type = 'Payment' then 'PAYMENT_MISSING'
+            when books_id is not null or written then 'QBO_DELETED'
+            else 'MISSING_IN_QBO'
+        end as class
+    from judged
+)
+
+select * from final

@@ -1,0 +1,97 @@
+-- Tax by rate: what each expected document says beside what its QuickBooks document holds.
+-- Grain: one row per expected document that is live in QuickBooks and tax rate in percent.
+with
+
+documents as (
+    select
+        key,
+        currency,
+        type,
+        txn_date,
+        regexp_extract(
+            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
+        ) as stem
+    from ledger.documents
+    where global_tax in ('TaxExcluded', 'TaxInclusive')
+),
+
+claims as (
+    select
+        stem,
+        entity,
+        id
+    from recon.books_claims
+    where stem is not null and claim_no = 1 and live
+),
+
+expected as (
+    select
+        document_key,
+        cast(rate as decimal(9, 4)) as rate,
+        sum(base) as base,
+        sum(amount) as amount
+    from ledger.taxes
+    group by all
+),
+
+actual as (
+    select
+        entity,
+        id,
+        cast(rate as decimal(9, 4)) as rate,
+        sum(base) as base,
+        sum(amount) as amount
+    from staging.quickbooks_document_taxes
+    group by all
+),
+
+live as (
+    select
+        documents.key,
+        documents.currency,
+        documents.type,
+        documents.txn_date,
+        claims.entity,
+        claims.id
+    from documents
+    inner join claims using (stem)
+),
+
+ours as (
+    select
+        live.*,
+        expected.rate,
+        expected.base,
+        expected.amount
+    from live
+    inner join expected on live.key = expected.document_key
+),
+
+theirs as (
+    select
+        live.*,
+        actual.rate,
+        actual.base,
+        actual.amount
+    from live
+    inner join actual using (entity, id)
+),
+
+final as (
+    select
+        coalesce(ours.key, theirs.key) as document_key,
+        coalesce(ours.currency, theirs.currency) as currency,
+        coalesce(ours.type, theirs.type) as type,
+        coalesce(ours.txn_date, theirs.txn_date) as txn_date,
+        coalesce(ours.rate, theirs.rate) as rate,
+        cast(coalesce(ours.base, 0) as decimal(18, 2)) as expected_base,
+        cast(coalesce(theirs.base, 0) as decimal(18, 2)) as actual_base,
+        cast(coalesce(ours.amount, 0) as decimal(18, 2)) as expected_tax,
+        cast(coalesce(theirs.amount, 0) as decimal(18, 2)) as actual_tax,
+        cast(coalesce(theirs.amount, 0) as decimal(18, 2))
+        - cast(coalesce(ours.amount, 0) as decimal(18, 2)) as difference
+    from ours
+    full outer join theirs on ours.key = theirs.key and ours.rate = theirs.rate
+)
+
+select * from final

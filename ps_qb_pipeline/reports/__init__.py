@@ -1,0 +1,1 @@
+"""The reports: one model read from the warehouse, and its renderings for people and machines."""

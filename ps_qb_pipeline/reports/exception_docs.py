@@ -1,0 +1,160 @@
+"""What is generated from the table of codes: the SQL model ``recon.codes`` and the page of exceptions.
+
+What lives here: two texts that a test compares with the files, so that the table in
+``accounting.findings`` stays the only place where a code is described. What does not: the codes
+themselves. ``python -m ps_qb_pipeline.reports.exception_docs`` writes both files anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ps_qb_pipeline.accounting.findings import CODES, Code
+
+OWNERS = {"A": "accountant", "M": "merchant", "O": "operator", "D": "developer", "-": "nobody"}
+"""Who settles an exception, by the letter of the code table."""
+
+SEVERITIES = {"B": "blocks the close", "W": "warns", "I": "informs"}
+"""What a severity letter means."""
+
+_WHOLE = "the total of the document"
+_BOOKS = "the total of the QuickBooks document"
+
+AMOUNTS = {
+    "MISSING_IN_QBO": _WHOLE,
+    "PAYMENT_MISSING": _WHOLE,
+    "QBO_DELETED": _WHOLE,
+    "DUPLICATE_IN_QBO": _BOOKS + ", once for each surplus document",
+    "ORPHAN_IN_QBO": _BOOKS,
+    "PAYMENT_EXTRA": _BOOKS,
+    "QBO_FOREIGN_LINE": _BOOKS,
+    "QBO_EDITED": "the difference of the totals; of the nets or taxes where the totals agree",
+    "EDIT_CONFLICT": "the difference of the totals",
+    "QBO_RECALCULATED": "the difference of the totals; of the taxes where the totals agree",
+    "AMOUNT_NET_DIFF": "the difference of the totals",
+    "AMOUNT_TAX_DIFF": "the difference of the taxes",
+    "AMOUNT_SHIP_DIFF": "the difference of the shipping",
+    "AMOUNT_DISC_DIFF": "the difference of the discounts",
+    "AMOUNT_GROSS_DIFF": "the difference of the totals",
+    "FX_RATE_DIFF": "the difference of the totals in home currency",
+    "CUSTOMER_DIFF": _WHOLE + ": this money stands with the wrong customer",
+    "ACCOUNT_DIFF": _WHOLE + ": this money stands in the wrong account",
+    "DATE_DIFF": _WHOLE + ": this money stands on the wrong day",
+    "CUTOFF_DIFF": _WHOLE + ": this money stands in the wrong period",
+    "CURRENCY_DIFF": _WHOLE + ", in the currency of the shop",
+    "SOURCE_DELETED": "what was booked for the source",
+}
+"""The money at stake in an exception, by code; other codes carry the gross of their source."""
+
+KINDS = (
+    ("a document that was never posted", "MISSING_IN_QBO"),
+    ("a payment that was never posted, or was deleted", "PAYMENT_MISSING"),
+    ("a document that a person deleted or voided", "QBO_DELETED"),
+    ("a second document with our key, note or number, a second refund included", "DUPLICATE_IN_QBO"),
+    ("a document with our key or numbering and no source in the shop", "ORPHAN_IN_QBO"),
+    ("a document made by hand on one of our accounts", "QBO_FOREIGN_LINE"),
+    ("a payment made by hand on one of our accounts", "PAYMENT_EXTRA"),
+    ("an amount that a person edited", "QBO_EDITED"),
+    ("a tax that a person edited, the net untouched", "AMOUNT_TAX_DIFF"),
+    ("an amount that the shop changed after posting", "AMOUNT_NET_DIFF or AMOUNT_GROSS_DIFF"),
+    ("an amount that both sides changed", "EDIT_CONFLICT"),
+    ("an amount that QuickBooks stored otherwise than sent", "QBO_RECALCULATED"),
+    ("another date of the same month", "DATE_DIFF"),
+    ("a date in another month", "CUTOFF_DIFF"),
+    ("another currency", "CURRENCY_DIFF"),
+    ("another exchange rate", "FX_RATE_DIFF"),
+    ("another customer", "CUSTOMER_DIFF"),
+    ("another deposit account", "ACCOUNT_DIFF"),
+    ("an order that is gone from the shop after it was booked", "SOURCE_DELETED"),
+    ("a record that breaks a rule", "the rule's code, or POISON_RECORD"),
+)
+"""Which code each kind of difference comes out as."""
+
+
+def codes_sql() -> str:
+    """The text of ``dbt_style_sql/recon/codes.sql``."""
+    rows = ",\n".join(f"        ({_row(code)})" for code in CODES.values())
+    return (
+        "-- The codes of exceptions, generated from the table in accounting/findings.py.\n"
+        "-- Grain: one row per code.\n"
+        "with\n\nfinal as (\n    select * from (values\n"
+        f"{rows}\n    ) as listed (code, severity, owner, auto, holds, meaning, action)\n)\n\nselect * from final\n"
+    )
+
+
+def _row(code: Code) -> str:
+    texts = (code.code, code.severity, code.owner, code.auto)
+    quoted = ", ".join(_quoted(text) for text in texts)
+    return (
+        f"{quoted}, {str(code.holds).lower()},\n"
+        f"            {_quoted(code.meaning)},\n            {_quoted(code.action)}"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_INTRODUCTION = """# Exceptions
+
+This page is generated from the table of codes; change the table, not the page.
+
+Every order, payment and credit slip of the shop and every QuickBooks document is in exactly one class:
+`matched`, one of the codes below, `not_postable:<reason>`, `before_go_live`, `voided` (by us, both sides agree) or
+`foreign` (made by others, and not on our accounts).
+
+An exception is open until both sides agree again or a person settles it. Its amount is never negative, and the sum of
+all amounts is the **open difference** of its currency: a surplus never cancels a lack. What merely deserves a look,
+while the books hold what the shop meant, is a note: listed with its amount, and not part of the open difference.
+
+## Which class wins
+
+When a document differs in more than one way, each difference is an exception of its own. The class of the document is
+the first that applies: another currency, money, exchange rate, customer, account, period, date.
+
+A document belongs to a source when we recorded its QuickBooks id while posting it, else when the machine line of its
+note carries the source's key, else when it has the source's document number. Of several live documents for one source
+the one that we posted is compared, each other one is a duplicate. Amounts, names and dates never make a match.
+
+## Which difference comes out as which code
+"""
+
+
+def exceptions_page() -> str:
+    """The text of ``docs/exceptions.md``."""
+    parts = [_INTRODUCTION, "| what happened | code |\n|---|---|"]
+    parts.extend(f"| {kind} | {code} |" for kind, code in KINDS)
+    parts.append("\n## The codes\n")
+    parts.append(
+        "| code | severity | owner | repaired alone | meaning | what to do | amount |\n|---|---|---|---|---|---|---|"
+    )
+    parts.extend(_line(code) for code in CODES.values())
+    return "\n".join(parts) + "\n"
+
+
+def _line(code: Code) -> str:
+    alone = {"yes": "yes", "no": "no", "cond": "on a condition", "-": ""}[code.auto]
+    amount = AMOUNTS.get(code.code, "the gross of the source" if code.holds else "as found")
+    cells = (
+        f"`{code.code}`",
+        SEVERITIES[code.severity],
+        OWNERS[code.owner],
+        alone,
+        code.meaning,
+        code.action,
+        amount,
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def write(root: Path) -> tuple[Path, Path]:
+    """Writes both files below the repository's ``root`` and names them."""
+    model, page = root / "dbt_style_sql" / "recon" / "codes.sql", root / "docs" / "exceptions.md"
+    model.write_text(codes_sql())
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(exceptions_page())
+    return model, page
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parents[2])
