@@ -1,0 +1,29 @@
+-- Profit by month of the document.
+-- Grain: one row per month.
+with
+
+lines as (
+    select * from marts.profit_lines
+),
+
+final as (
+    select
+        month,
+        count(distinct order_id) as orders,
+        sum(units) as units,
+        sum(gross_sales) as gross_sales,
+        sum(discounts) as discounts,
+        sum(refunds) as refunds,
+        sum(revenue) as revenue,
+        sum(covered_revenue) as covered_revenue,
+        sum(revenue) - sum(covered_revenue) as revenue_without_cost,
+        coalesce(sum(cogs), 0) as cogs,
+        sum(covered_revenue) - coalesce(sum(cogs), 0) as gross_margin,
+        sum(delivery_income) as delivery_income,
+        sum(other_income) as other_income,
+        sum(income) as income
+    from lines
+    group by month
+)
+
+select * from final

@@ -1,0 +1,34 @@
+-- Profit by product and variant.
+-- Grain: one row per shop, product and variant.
+with
+
+lines as (
+    select * from marts.profit_lines
+),
+
+final as (
+    select
+        id_shop,
+        product_id,
+        product_attribute_id,
+        min(sku) as sku,
+        min(product_name) as product_name,
+        min(category_id) as category_id,
+        count(distinct order_id) as orders,
+        sum(units) as units,
+        sum(gross_sales) as gross_sales,
+        sum(discounts) as discounts,
+        sum(refunds) as refunds,
+        sum(revenue) as revenue,
+        sum(covered_revenue) as covered_revenue,
+        sum(revenue) - sum(covered_revenue) as revenue_without_cost,
+        coalesce(sum(cogs), 0) as cogs,
+        sum(covered_revenue) - coalesce(sum(cogs), 0) as gross_margin,
+        sum(delivery_income) as delivery_income,
+        sum(other_income) as other_income,
+        sum(income) as income
+    from lines
+    group by id_shop, product_id, product_attribute_id
+)
+
+select * from final
