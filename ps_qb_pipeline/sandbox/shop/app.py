@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ps_qb_pipeline.errors import SettingsError
@@ -27,6 +27,7 @@ from ps_qb_pipeline.sandbox.shop.access import (
     shop_context,
 )
 from ps_qb_pipeline.sandbox.shop.answers import CONTENT_TYPE, HTML, Answer, Fatal, Refusal, Wire
+from ps_qb_pipeline.sandbox.shop.control import BadCommand, run
 from ps_qb_pipeline.sandbox.shop.query import php_query
 from ps_qb_pipeline.sandbox.shop.reads import Request, languages_of, read
 from ps_qb_pipeline.sandbox.shop.render import errors
@@ -88,13 +89,24 @@ def application(shop: Shop) -> Starlette:
         answer = serve(shop, http, body)
         return respond(shop, http, answer, time.perf_counter() - started)
 
-    async def elsewhere(http: HttpRequest) -> Response:
-        return Response("<html><body><h1>404</h1></body></html>", 404, PHP, media_type="text/html")
+    async def control(http: HttpRequest) -> Response:
+        try:
+            return JSONResponse(run(shop, await http.json()))
+        except (BadCommand, ValueError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    async def elsewhere(_http: HttpRequest) -> Response:
+        return Response("", 404, PHP, media_type="text/html")
+
+    async def home(_http: HttpRequest) -> Response:
+        return Response(HOME, 200, PHP, media_type="text/html")
 
     app = Starlette(
         routes=[
+            Route("/_control", control, methods=["PUT"]),
             Route("/api", service, methods=VERBS),
             Route("/api/{path:path}", service, methods=VERBS),
+            Route("/", home, methods=["GET"]),
             Route("/{path:path}", elsewhere, methods=VERBS),
         ]
     )
@@ -127,8 +139,9 @@ def serve(shop: Shop, http: HttpRequest, body: bytes) -> Answer:
         resource = permitted(account, segments[0], method)
         if resource is None and wire == "JSON":
             raise Fatal
-        base = shop.base_url.replace("http://", "https://", 1) if shop.settings.ssl else shop.base_url
-        request = Request(method, segments, params, wire, account, shops, languages, base, body)
+        request = Request(
+            method, segments, params, wire, account, shops, languages, shop.address(shops), body
+        )
         answer = read(shop, request, resource)
     except Fatal:
         return Answer(500, b"", HTML, dict(PHP), from_service=False)
@@ -160,6 +173,9 @@ TOO_LONG = (
     b"<html>\r\n<head><title>414 Request-URI Too Large</title></head>\r\n<body>\r\n<center><h1>414 Request-URI Too Large"
     b"</h1></center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
 )
+
+
+HOME = "<!doctype html>\n<html><head><title>Sandbox Shop</title></head><body><h1>Sandbox Shop</h1></body></html>\n"
 
 
 def respond(shop: Shop, http: HttpRequest, answer: Answer, seconds: float) -> Response:

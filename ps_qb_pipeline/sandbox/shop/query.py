@@ -92,37 +92,41 @@ def php_int(text: str) -> int:
 # ------------------------------------------------------------------------------------ language
 
 
-def languages_asked(text: str, known: list[int]) -> list[int]:
-    """Ids of the languages to show for a ``language`` parameter.
+def languages_asked(text: str, known: list[int]) -> list[int | str]:
+    """Ids of the languages to show for a ``language`` parameter; a list's ids stay the texts that they are.
 
     Errors:
         Refusal: the parameter is malformed or names no language of the shop.
     """
-    wanted: list[str] = []
+    wanted: list[int | str] = []
     if re.fullmatch(r"\s*-?\d+(\.\d+)?", text):
-        wanted = [str(php_int(text))]
+        wanted = [php_int(text)]
     elif text.startswith("[") and text.endswith("]"):
         inner = text.replace("[", "").replace("]", "")
         if ("|" in text) != ("," in text):
-            wanted = inner.split("|") if "|" in text else _language_range(inner)
+            wanted = [*inner.split("|")] if "|" in text else _language_range(inner)
         elif re.search(r"\[\d+\]", text):
             wanted = [inner[-1]]
     else:
-        raise Refusal(400, 79, "language value is wrong").and_also(81, "language is not available")
-    if any(not re.fullmatch(r"\d+", w) for w in wanted[1:]):
-        raise Refusal(400, 80, "Language ID must be numeric").and_also(81, "language is not available")
-    found = [php_int(w) for w in wanted if php_int(w) in known]
+        raise Refusal(400, 79, "language value is wrong").and_also(81, NO_LANGUAGE)
+    if any(not re.fullmatch(r"\d+", str(w)) for w in wanted[1:]):
+        raise Refusal(400, 80, "Language ID must be numeric").and_also(81, NO_LANGUAGE)
+    found = [w for w in wanted if php_int(str(w)) in known]
     if not found:
-        raise Refusal(400, 81, "language is not available")
+        raise Refusal(400, 81, NO_LANGUAGE)
     return found
 
 
-def _language_range(inner: str) -> list[str]:
+NO_LANGUAGE = "language is not available"
+
+
+def _language_range(inner: str) -> list[int | str]:
     ends = inner.split(",")
     if len(ends) != 2:
-        message = "A range value for a language must contains only 2 values"
-        raise Refusal(400, 78, message).and_also(81, "language is not available")
-    return [str(i) for i in range(php_int(ends[0]), php_int(ends[1]) + 1)]
+        raise Refusal(400, 78, "A range value for a language must contains only 2 values").and_also(
+            81, NO_LANGUAGE
+        )
+    return [*ends[:1], *range(php_int(ends[0]) + 1, php_int(ends[1]) + 1)]
 
 
 # ------------------------------------------------------------------------------------ lists

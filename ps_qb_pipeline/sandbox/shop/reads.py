@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ps_qb_pipeline.sandbox.shop.answers import Answer, Refusal, Wire, served
+from ps_qb_pipeline.sandbox.shop.images import picture
 from ps_qb_pipeline.sandbox.shop.prices import price_fields
 from ps_qb_pipeline.sandbox.shop.query import Condition, displayed, languages_asked, php_int, understand
 from ps_qb_pipeline.sandbox.shop.render import Page, entities, root, schema
@@ -31,12 +32,12 @@ class Request:
     wire: Wire
     account: Key
     shops: list[int]
-    languages: tuple[int, ...]
+    languages: tuple[int | str, ...]
     base: str
     body: bytes = b""
 
 
-def languages_of(shop: Shop, params: dict[str, Any]) -> tuple[int, ...]:
+def languages_of(shop: Shop, params: dict[str, Any]) -> tuple[int | str, ...]:
     """Ids of the languages that an answer shows."""
     known = shop.languages()
     return tuple(languages_asked(str(params["language"]), known)) if "language" in params else tuple(known)
@@ -47,6 +48,8 @@ def read(shop: Shop, request: Request, resource: Resource | None) -> Answer:
     if resource is None:
         name = shop.configuration("PS_SHOP_NAME", "Sandbox Shop")
         return served(200, root(name, request.base, request.account.rights), "XML")
+    if resource.name == "images":
+        return picture(shop, request.segments[1:], request.wire, request.base)
     if len(request.segments) > 1 and request.segments[1] != "":
         return read_single(shop, request, resource)
     return read_list(shop, request, resource)
@@ -77,7 +80,7 @@ def read_list(shop: Shop, request: Request, resource: Resource) -> Answer:
     if question.schema:
         return served(200, schema(page, question.schema), request.wire)
     table = shop.tables[resource.name]
-    ids = find(table, question, in_shops(resource, request.shops), request.languages)
+    ids = find(table, question, in_shops(resource, request.shops), [int(i) for i in request.languages])
     found = [row for i in ids if (row := table.get(i)) is not None]
     return served(200, entities(page, found, partial(shop.associations, resource.name)), request.wire)
 

@@ -29,11 +29,12 @@ class Page:
     wire: Wire
     base: str
     """The shop's address, with the slash at its end."""
-    languages: tuple[int, ...]
+    languages: tuple[int | str, ...]
+    """Ids of the languages to show, as texts where the request listed them."""
     display: Display = "full"
     single: bool = False
     listed: bool = True
-    """The request names ``display``: even one entity then stands in a list."""
+    """The request names ``display``: even one entity then stands in a JSON list."""
     virtual: Callable[[Row], dict[str, Any]] | None = None
     """Fields computed for the request, such as prices with tax."""
 
@@ -43,7 +44,7 @@ def entities(page: Page, rows: Iterable[Row], associations: Callable[[Row], Mapp
     if page.wire == "JSON":
         return _json_entities(page, rows, associations)
     body = "".join(_xml_entity(page, row, associations) for row in rows)
-    if not page.single or page.listed:
+    if not page.single:
         body = f"<{page.resource.list_node}>\n{body}</{page.resource.list_node}>\n"
     return document(body)
 
@@ -110,11 +111,11 @@ def _json_entity(page: Page, row: Row, associations: Callable[[Row], Mapping[str
     return entity
 
 
-def _json_texts(value: Any, languages: tuple[int, ...]) -> Any:
+def _json_texts(value: Any, languages: tuple[int | str, ...]) -> Any:
     texts = i18n_texts(value)
     if len(languages) == 1:
-        return texts.get(languages[0], "")
-    return [{"id": language, "value": texts.get(language, "")} for language in languages]
+        return texts.get(int(languages[0]), "")
+    return [{"id": language, "value": texts.get(int(language), "")} for language in languages]
 
 
 def i18n_texts(value: Any) -> dict[int, Any]:
@@ -171,7 +172,7 @@ def _xml_field(page: Page, field: Field, value: Any, row_id: int) -> str:
     if field.i18n:
         texts = i18n_texts(value)
         inner = "".join(
-            f'<language id="{i}" xlink:href="{page.base}api/languages/{i}"><![CDATA[{_xml_text(texts.get(i, ""))}]]></language>'
+            f'<language id="{i}" xlink:href="{page.base}api/languages/{i}"><![CDATA[{_xml_text(texts.get(int(i), ""))}]]></language>'
             for i in page.languages
         )
         return f"\t<{field.name}>{inner}</{field.name}>\n"
@@ -243,7 +244,7 @@ def schema(page: Page, which: str) -> str:
         empty = {a.name: [{f.name: None for f in a.fields}] for a in resource.associations}
         entity = {"associations": empty} if empty else {}
         if not page.listed:
-            return php_json({resource.node: entity})
+            return php_json({resource.node: entity or []})
         fields = {f.name: "" for f in _schema_fields(resource, which)}
         return php_json({resource.list_node: [fields | entity]})
     parts = [f"<{resource.node}>\n"]
@@ -272,11 +273,15 @@ def _schema_field(page: Page, field: Field, which: str) -> str:
         attributes += _synopsis(field)
     inner = "<![CDATA[]]>"
     if field.i18n:
-        link = ' format="isUnsignedId" ' if which == "synopsis" else ""
-        inner = "".join(
-            f'<language id="{i}" xlink:href="{page.base}api/languages/{i}"{link}><![CDATA[]]></language>'
-            for i in page.languages
-        )
+        parts = []
+        for language in page.languages:
+            link = (
+                f' xlink:href="{page.base}api/languages/{language}" format="isUnsignedId" '
+                if which == "synopsis"
+                else ""
+            )
+            parts.append(f'<language id="{language}"{link}><![CDATA[]]></language>')
+        inner = "".join(parts)
     return f"\t<{field.name}{attributes}>{inner}</{field.name}>\n"
 
 

@@ -83,6 +83,8 @@ class Resource:
     natural: str
     shops: Literal["", "column", "table"]
     special: bool
+    class_name: str
+    """The class that the core names in its messages."""
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -98,11 +100,6 @@ class Resource:
     def associated(self) -> dict[str, Association]:
         """Association name to association."""
         return {a.name: a for a in self.associations}
-
-    @property
-    def class_name(self) -> str:
-        """The class that the core names in its messages."""
-        return "".join(part.capitalize() for part in self.node.split("_"))
 
 
 @cache
@@ -134,6 +131,7 @@ def _resource(name: str, entry: dict[str, Any]) -> Resource:
         natural=entry.get("natural", ""),
         shops=entry.get("shops", ""),
         special=entry.get("special", False),
+        class_name=entry.get("class") or "".join(p.capitalize() for p in entry.get("node", name).split("_")),
     )
 
 

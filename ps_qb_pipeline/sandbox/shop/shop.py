@@ -177,8 +177,19 @@ class Shop:
         for name, source, column in DERIVED.get(resource, ()):
             table = self.tables[source]
             if len(table):
-                stored[name] = [table.get(i) for i in table.ids_equal(column, [row["id"]])]
+                found = table.ids_equal(column, [row["id"]])
+                known = [int(entry["id"]) for entry in stored.get(name) or ()]
+                kept = [i for i in known if i in found]
+                stored[name] = [table.get(i) for i in [*kept, *(i for i in found if i not in known)]]
         return stored
+
+    def address(self, shops: list[int]) -> str:
+        """The address under which answers point to rows of these shops."""
+        base = self.base_url.replace("http://", "https://", 1) if self.settings.ssl else self.base_url
+        if len(shops) == 1:
+            urls = self.rows("shop_urls", id_shop=shops[0])
+            base += str(urls[0]["virtual_uri"] or "") if urls else ""
+        return base
 
 
 #: Associations that are rows of another table: (association, table, column that points back).

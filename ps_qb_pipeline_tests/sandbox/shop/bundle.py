@@ -39,6 +39,15 @@ NATURAL = {
 HIDDEN = {"order_details": ["tax_rate", "tax_name"]}
 #: How a resource belongs to shops: by a column of its own, or by a table beside it.
 SHOP_COLUMN = ("carts", "customers", "customer_threads", "orders")
+INSTALLED = "2026-11-23 01:26:10"
+#: Classes that the core's messages name, where they do not follow from the node.
+CLASSES = {
+    "product_options": "AttributeGroup",
+    "product_option_values": "ProductAttribute",
+    "stock_movements": "StockMvtWS",
+    "stock_movement_reasons": "StockMvtReason",
+    "tax_rule_groups": "TaxRulesGroup",
+}
 SHOP_TABLE = (
     "products",
     "combinations",
@@ -110,6 +119,8 @@ def one_resource(
         entry["natural"] = NATURAL[name]
     if name in HIDDEN:
         entry["hidden"] = HIDDEN[name]
+    if name in CLASSES:
+        entry["class"] = CLASSES[name]
     if name in SHOP_COLUMN:
         entry["shops"] = "column"
     elif name in SHOP_TABLE:
@@ -254,11 +265,31 @@ def complete(row: dict[str, Any], case: str) -> dict[str, Any]:
 def recorded_shop(
     recordings: Path, rows: dict[str, dict[int, dict[str, Any]]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The recorded rows, each resource in the order of its list without ``sort``."""
+    """The recorded rows; what lists without fields still tell of the others is filled in."""
     shop: dict[str, list[dict[str, Any]]] = {}
     for resource, by_id in rows.items():
+        if resource in NATURAL:
+            fill_from_order(by_id, listed_ids(recordings / resource / "list_bare.json"), NATURAL[resource])
+        newer = set(listed_ids(recordings / resource / "date_upd_gt.json"))
+        if "date_upd" in by_id[min(by_id)]:
+            for row_id, row in by_id.items():
+                row.setdefault("date_upd", INSTALLED if row_id in newer else "0000-00-00 00:00:00")
         shop[resource] = [by_id[i] for i in sorted(by_id)]
+    shop.pop("images", None)
     return shop
+
+
+def listed_ids(path: Path) -> list[int]:
+    """Ids of a recorded list."""
+    body = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return [row["id"] for row in next(iter(body.values()))] if isinstance(body, dict) else []
+
+
+def fill_from_order(by_id: dict[int, dict[str, Any]], order: list[int], column: str) -> None:
+    """Give rows of which only the id is known the value of their neighbour in index order."""
+    value = next(by_id[i][column] for i in order if column in by_id[i])
+    for row_id in order:
+        value = by_id[row_id].setdefault(column, value)
 
 
 def read_corpus(folder: Path) -> dict[str, list[dict[str, Any]]]:
