@@ -328,6 +328,13 @@ def move(
     return moved
 
 
+def note(tx: Connection, intent: Intent, changes: Mapping[str, Any]) -> Intent | None:
+    """Change what is recorded about an intent without moving it. None when somebody else moved it."""
+    if tx.execute(update(intents).where(_same(intent)).values(**changes)).rowcount != 1:
+        return None
+    return _with(intent, changes)
+
+
 def unclaim(tx: Connection, intent: Intent) -> None:
     """Give the claim back without moving the intent; harmless when somebody else has it."""
     tx.execute(update(intents).where(_same(intent)).values(owner="", lease_until=None))

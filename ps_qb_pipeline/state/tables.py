@@ -183,7 +183,6 @@ identities = Table(
     Column("realm", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("key", Text, nullable=False),
-    Column("name", Text, nullable=False),
     Column("qbo_id", Text, nullable=False),
     Column("found_by", Text, nullable=False),
     Column("run_id", Text, nullable=False),

@@ -71,7 +71,6 @@ def upgrade() -> None:
         sa.Column("realm", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("qbo_id", sa.Text(), nullable=False),
         sa.Column("found_by", sa.Text(), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=False),

@@ -1,0 +1,258 @@
+"""Finding out what became of a write whose answer was lost.
+
+What lives here: step P5 of the protocol. A lost creation is looked up by number and key; what is found
+is adopted, and only what is still missing after the settle window is sent again, with the same bytes.
+A lost update or void is read by its id. What does not: the sending (``sending``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from ps_qb_pipeline.errors import BooksFault, BooksNotSent, BooksThrottled, BooksUnavailable, MeterSpent
+from ps_qb_pipeline.posting import changing, echo
+from ps_qb_pipeline.posting.ports import Row
+from ps_qb_pipeline.posting.sending import Verdict, judge_row, send, settle_one
+from ps_qb_pipeline.posting.worker import Worker
+from ps_qb_pipeline.quickbooks import query
+from ps_qb_pipeline.state import intents
+from ps_qb_pipeline.state.database import writing
+from ps_qb_pipeline.state.intents import (
+    COLLISION,
+    CONFLICT,
+    REJECTED,
+    SENT,
+    STUCK,
+    UNKNOWN,
+    Intent,
+)
+
+CDC_DAYS = 29
+CDC_MARGIN = timedelta(hours=1)
+NO_CDC = frozenset({"JournalCode", "TaxAgency", "TimeActivity", "TaxCode", "TaxRate"})
+
+
+def settle(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
+    """Look these up; adopt what is there, send again what is not and has settled.
+
+    Returns the intents that moved. Those that are too young to be missing stay UNKNOWN. An outage of
+    the books ends the look-up and leaves everything as it is.
+    """
+    taken = _take(worker, in_flight)
+    if not taken:
+        return []
+    moved: list[Intent] = []
+    again: list[Intent] = []
+    try:
+        found = _find(worker, taken)
+    except (BooksUnavailable, BooksNotSent, BooksThrottled, MeterSpent) as error:
+        worker.failed(f"QuickBooks cannot be asked: {type(error).__name__}")
+        _give_back(worker, taken)
+        return []
+    worker.step("looked.up")
+    with writing(worker.engine) as tx:
+        for intent in taken:
+            verdict = _decide(worker, intent, found.get(intent.key, []))
+            if verdict is None:
+                if _may_send_again(worker, intent):
+                    again.append(intent)
+                intents.unclaim(tx, intent)
+                continue
+            after = settle_one(worker, tx, intent, verdict)
+            if after is not None:
+                moved.append(after)
+    worker.step("look.up.recorded")
+    for group in _groups(again, worker.batch):
+        if worker.outage:
+            break
+        moved.extend(send(worker, group))
+    return moved
+
+
+def _take(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
+    """Claim them; what was SENT by a worker that is gone becomes UNKNOWN first."""
+    taken: list[Intent] = []
+    by = worker.claim()
+    with writing(worker.engine) as tx:
+        for intent in in_flight:
+            if intent.state not in {SENT, UNKNOWN} or not worker.may_take(intent):
+                continue
+            claimed = intents.claim(tx, intent, by)
+            if claimed is not None and claimed.state == SENT:
+                claimed = intents.move(
+                    tx, claimed, UNKNOWN, now=by.now, run_id=worker.run_id, reason="its sender is gone"
+                )
+            if claimed is not None and claimed.last_sent_at is not None and worker.since_sent(claimed) < 0:
+                # The clock that stamped it ran ahead. Let it settle anew, by this one.
+                claimed = _stamp(worker, claimed, tx)
+            if claimed is not None:
+                taken.append(claimed)
+                worker.touched[claimed.key] = claimed
+    return taken
+
+
+def _stamp(worker: Worker, intent: Intent, tx: Connection) -> Intent | None:
+    changes = {
+        "last_sent_at": worker.clock.now(),
+        "sent_boot": worker.clock.boot,
+        "sent_monotonic": worker.clock.monotonic(),
+    }
+    return intents.note(tx, intent, changes)
+
+
+def _give_back(worker: Worker, taken: Iterable[Intent]) -> None:
+    with writing(worker.engine) as tx:
+        for intent in taken:
+            intents.unclaim(tx, intent)
+
+
+def _may_send_again(worker: Worker, intent: Intent) -> bool:
+    return worker.since_sent(intent) >= worker.pace.window and intent.operation == "create"
+
+
+def _groups(again: Sequence[Intent], limit: int) -> list[list[Intent]]:
+    """What travelled together travels together again: the same batch has the same request id."""
+    groups: dict[tuple[int, str], list[Intent]] = {}
+    for intent in again:
+        groups.setdefault((len(intent.sent_in), intent.sent_in), []).append(intent)
+    return [
+        group[start : start + limit] for group in groups.values() for start in range(0, len(group), limit)
+    ]
+
+
+def _decide(worker: Worker, intent: Intent, rows: Sequence[Row]) -> Verdict | None:
+    """Where the look-up takes an intent; None where it proves nothing yet."""
+    if intent.operation != "create":
+        return changing.decide(worker, intent, rows[0] if rows else None)
+    ours = [row for row in rows if _same(intent, row)]
+    if len(ours) == 1:
+        now = worker.clock.now()
+        return judge_row(intent, ours[0], tid=intent.intuit_tid, now=now, adopted=True)
+    if ours:
+        ids = ", ".join(sorted(str(row["Id"]) for row in ours))
+        said = f"QuickBooks holds {len(ours)} documents of this key: ids {ids}"
+        return Verdict(CONFLICT, "several found", {"cause": "DUPLICATE_IN_QBO", "fault_message": said})
+    if rows:
+        return _taken_by_others(intent, rows)
+    if intent.attempts >= worker.pace.attempts and worker.since_sent(intent) >= worker.pace.window:
+        said = f"sent {intent.attempts} times without an answer, and not in the books"
+        return Verdict(STUCK, "no answer", {"cause": "NO_ANSWER", "fault_message": said})
+    return None
+
+
+def _taken_by_others(intent: Intent, rows: Sequence[Row]) -> Verdict:
+    ids = ", ".join(sorted(str(row.get("Id")) for row in rows))
+    if intent.role in {"customer", "item"}:
+        said = f"another {intent.entity.lower()} has this name: id {ids}"
+        return Verdict(REJECTED, "name taken", {"cause": "NAME_TAKEN", "fault_message": said})
+    said = f"the number {intent.doc_number} belongs to a document that is not ours: id {ids}"
+    return Verdict(COLLISION, "number taken", {"cause": "NUMBER_TAKEN", "fault_message": said})
+
+
+def _same(intent: Intent, row: Row) -> bool:
+    """Whether a row is what this creation made: by its key, or for a card by name and what marks it."""
+    if intent.entity == "Customer":
+        return same_customer(json.loads(intent.body), row)
+    if intent.entity == "Item":
+        meant = json.loads(intent.body)
+        return _text(meant.get("Name")) == _text(row.get("Name")) and _text(meant.get("Sku")) == _text(
+            row.get("Sku")
+        )
+    return echo.is_ours(intent, row)
+
+
+def same_customer(meant: Mapping[str, object], row: Row) -> bool:
+    """Whether a card is this person's: the same name, and no other e-mail address or currency."""
+    return (
+        _text(meant.get("DisplayName")) == _text(row.get("DisplayName"))
+        and address_of(meant) in {address_of(row), ""}
+        and _currency(meant) in {_currency(row), ""}
+    )
+
+
+def address_of(row: Mapping[str, object]) -> str:
+    """The e-mail address of a card, in lower case."""
+    inside = row.get("PrimaryEmailAddr")
+    return _text(inside.get("Address")) if isinstance(inside, Mapping) else ""
+
+
+def _currency(row: Mapping[str, object]) -> str:
+    inside = row.get("CurrencyRef")
+    return _text(inside.get("value")) if isinstance(inside, Mapping) else ""
+
+
+def _text(value: object) -> str:
+    return " ".join(str(value or "").split()).casefold()
+
+
+def _find(worker: Worker, taken: Sequence[Intent]) -> dict[str, list[Row]]:
+    """Everything in the books that may be one of these: by id, by number, by change."""
+    found: dict[str, dict[str, Row]] = {}
+    for entity in sorted({intent.entity for intent in taken}):
+        mine = [intent for intent in taken if intent.entity == entity]
+        for intent in mine:
+            if intent.operation != "create":
+                row = _read(worker, entity, intent.target_id)
+                if row is not None:
+                    found.setdefault(intent.key, {})[str(row["Id"])] = row
+        creations = [intent for intent in mine if intent.operation == "create"]
+        for row in candidates(worker, entity, creations):
+            for intent in creations:
+                if _fits(intent, row):
+                    found.setdefault(intent.key, {})[str(row["Id"])] = row
+    return {key: list(rows.values()) for key, rows in found.items()}
+
+
+def _read(worker: Worker, entity: str, qbo_id: str) -> Row | None:
+    worker.requests += 1
+    try:
+        return worker.books.read(entity, qbo_id)
+    except BooksFault as error:
+        if error.fault.code == "610":
+            return None
+        raise
+
+
+def _fits(intent: Intent, row: Row) -> bool:
+    if intent.entity in {"Customer", "Item"}:
+        name = "DisplayName" if intent.entity == "Customer" else "Name"
+        return _text(json.loads(intent.body).get(name)) == _text(row.get(name))
+    if echo.is_ours(intent, row):
+        return True
+    return intent.entity not in echo.NO_NUMBER and echo.number_of(intent.entity, row) == (
+        intent.doc_number or ""
+    )
+
+
+def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list[Row]:
+    """Rows that a query or the change feed names for these creations; deleted ones left out."""
+    if not creations:
+        return []
+    rows: dict[str, Row] = {}
+    for where in _conditions(entity, creations):
+        worker.requests += 1
+        rows.update((str(row["Id"]), row) for row in worker.books.query_all(entity, where))
+    sent = [intent.first_sent_at for intent in creations if intent.first_sent_at is not None]
+    since = min(sent, default=worker.clock.now()) - CDC_MARGIN
+    # The feed sees a new document at once where a query may lag; it reaches back a month.
+    if entity not in NO_CDC and worker.clock.now() - since < timedelta(days=CDC_DAYS):
+        worker.requests += 1
+        for row in worker.books.cdc([entity], since).get(entity, []):
+            if row.get("status") != "Deleted":
+                rows.setdefault(str(row["Id"]), row)
+    return list(rows.values())
+
+
+def _conditions(entity: str, creations: Sequence[Intent]) -> list[str]:
+    if entity in {"Customer", "Item"}:
+        name = "DisplayName" if entity == "Customer" else "Name"
+        return list(query.among(name, sorted({json.loads(one.body).get(name, "") for one in creations})))
+    if entity in echo.NUMBER_FIELD or entity in echo.NO_NUMBER:
+        # A payment cannot be queried by its number: all of the day are read and compared here.
+        days = sorted({str(json.loads(one.body).get("TxnDate", "")) for one in creations})
+        return list(query.among("TxnDate", days))
+    return list(query.among("DocNumber", sorted({one.doc_number or "" for one in creations})))

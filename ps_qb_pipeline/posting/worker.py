@@ -1,0 +1,112 @@
+"""One worker: everything that one call of posting works with.
+
+What lives here: its tools, its patience, and the crash points' names (``step``). What does not: what it
+does (``sending``, ``settling``, ``protocol``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from ps_qb_pipeline.posting.ports import BooksPort, Pace
+from ps_qb_pipeline.state import leases, owners
+from ps_qb_pipeline.state.audit import AuditEntry, append
+from ps_qb_pipeline.state.clock import Clock
+from ps_qb_pipeline.state.intents import Claim, Intent
+
+
+def no_step(_name: str) -> None:
+    """Between two effects nothing happens, outside of the fault simulator."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """The tools of one worker. ``owner`` is its own name; ``actor`` is who the audit says acted."""
+
+    engine: Engine
+    books: BooksPort
+    clock: Clock
+    pace: Pace
+    connection: str
+    realm: str
+    run_id: str
+    owner: str
+    actor: str = "pipeline"
+    step: Callable[[str], None] = no_step
+    requests: int = 0
+    waited: float = 0.0
+    failures: int = 0
+    outage: str = ""
+    batch: int = 0
+    paused_until: datetime | None = None
+    lease: leases.Lease | None = None
+    adopted: set[str] = field(default_factory=set)
+    touched: dict[str, Intent] = field(default_factory=dict)
+    """The newest known form of every intent that this worker moved, by key."""
+
+    def __post_init__(self) -> None:
+        self.batch = self.batch or self.pace.batch
+
+    def claim(self) -> Claim:
+        """A claim that begins now."""
+        now = self.clock.now()
+        return Claim(self.owner, self.run_id, now, now + timedelta(seconds=self.pace.lease))
+
+    def may_take(self, intent: Intent) -> bool:
+        """Whether nobody else is at work on the intent."""
+        if intent.owner in {"", self.owner} or intent.lease_until is None:
+            return True
+        return intent.lease_until <= self.clock.now() or owners.is_gone(intent.owner)
+
+    def since_sent(self, intent: Intent) -> float:
+        """Seconds since the intent was last sent, by the timer that cannot be set wrong where there is one."""
+        if intent.last_sent_at is None:
+            return float("inf")
+        if intent.sent_boot == self.clock.boot and intent.sent_monotonic is not None:
+            return self.clock.monotonic() - intent.sent_monotonic
+        return (self.clock.now() - intent.last_sent_at).total_seconds()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep so long if patience allows it; False when it does not."""
+        if self.waited + seconds > self.pace.patience:
+            return False
+        self.clock.sleep(seconds)
+        self.waited += seconds
+        return True
+
+    def alive(self) -> None:
+        """Keep the lease on the company while there is work; stop when another process has taken it."""
+        if self.lease is None or self.lease.deadline - self.clock.monotonic() > self.pace.lease * 2 / 3:
+            return
+        self.lease = leases.renew(self.engine, self.lease, seconds=self.pace.lease, clock=self.clock)
+        if self.lease is None:
+            self.outage = "another process has taken over"
+
+    def failed(self, why: str) -> None:
+        """Count a failure that is QuickBooks' or the network's; after some in a row, stop sending."""
+        self.failures += 1
+        if self.failures >= self.pace.outages:
+            self.outage = why
+
+    def audit(self, tx: Connection, action: str, intent: Intent, **facts: Any) -> None:
+        """Record a write to the books in the transaction that records its outcome."""
+        append(
+            tx,
+            AuditEntry(
+                at=self.clock.now(),
+                connection=self.connection,
+                actor=self.actor,
+                action=action,
+                subject=f"{intent.entity}|{intent.key}",
+                before=str(facts.get("before", "")),
+                after=str(facts.get("after", "")),
+                reason=str(facts.get("reason", "")),
+                run_id=self.run_id,
+                intuit_tid=str(facts.get("intuit_tid", "")),
+            ),
+        )

@@ -1,0 +1,75 @@
+"""Which QuickBooks object each customer and item of the shop is.
+
+What lives here: the lasting answer, found once: a customer whose name or e-mail address changes later
+stays the same card. What does not: finding it (``posting.parties``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from ps_qb_pipeline.state.tables import identities
+
+_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One card: ``kind`` is Customer or Item, ``key`` the shop's, ``found_by`` says how it was decided."""
+
+    kind: str
+    key: str
+    qbo_id: str
+    found_by: str
+    run_id: str
+
+
+def known(tx: Connection, realm: str, kind: str, keys: Iterable[str]) -> dict[str, Identity]:
+    """The identities of these keys, as far as they are decided."""
+    listed = list(keys)
+    found: dict[str, Identity] = {}
+    for start in range(0, len(listed), _CHUNK):
+        query = select(identities).where(
+            identities.c.realm == realm,
+            identities.c.kind == kind,
+            identities.c.key.in_(listed[start : start + _CHUNK]),
+        )
+        for row in tx.execute(query):
+            found[row.key] = Identity(row.kind, row.key, row.qbo_id, row.found_by, row.run_id)
+    return found
+
+
+def remember(
+    tx: Connection,
+    realm: str,
+    kind: str,
+    key: str,
+    *,
+    qbo_id: str,
+    found_by: str,
+    run_id: str,
+    now: datetime,
+) -> None:
+    """Decide an identity; the first decision stays."""
+    if known(tx, realm, kind, [key]):
+        return
+    row = {
+        "realm": realm,
+        "kind": kind,
+        "key": key,
+        "qbo_id": qbo_id,
+        "found_by": found_by,
+        "run_id": run_id,
+        "at": now,
+    }
+    tx.execute(insert(identities).values(**row))
+
+
+def forget(tx: Connection, realm: str, kind: str, keys: Iterable[str]) -> None:
+    """Let these be found or created anew: their objects were deactivated, or a person mapped them wrongly."""
+    where = (identities.c.realm == realm) & (identities.c.kind == kind) & identities.c.key.in_(list(keys))
+    tx.execute(delete(identities).where(where))
