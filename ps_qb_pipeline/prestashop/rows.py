@@ -11,6 +11,7 @@ an unreadable row is set aside by name. Nothing is guessed and nothing is droppe
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ Row = dict[str, Any]
 _SIX_PLACES = Decimal("0.000001")
 _DECIMAL_LIMIT = Decimal(10) ** 14
 _BIGINT_LIMIT = 2**63
+_SIX_DECIMALS = re.compile(r"\d{1,14}\.\d{6}\Z", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\Z", re.ASCII)
 _WHOLE = re.compile(r"([+-]?\d{1,19})\.0*\Z", re.ASCII)
@@ -82,6 +84,8 @@ def _int(value: object) -> int | None:
 
 
 def _decimal(value: object) -> Decimal | None:
+    if isinstance(value, str) and _SIX_DECIMALS.match(value):
+        return Decimal(value)
     if value is None or value is False or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
@@ -135,12 +139,20 @@ def _date(value: object) -> date | None:
     return moment.date() if moment else None
 
 
-def _json(value: object) -> list[Any]:
+def _association(value: object, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The objects of an association with the fields ``names``: ids and quantities whole, amounts as text."""
     if value is None or value in (False, "", {}):
         return []
-    if isinstance(value, list):
-        return [_cleaned(item) for item in value]
-    raise Unreadable("is not a list")
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Unreadable("is not a list of objects")
+    return [{name: _associated(name, item.get(name)) for name in names} for item in value]
+
+
+def _associated(name: str, value: object) -> int | str | None:
+    if name.startswith("id") or name.endswith("quantity"):
+        return _int(value)
+    number = _decimal(value)
+    return None if number is None else str(number)
 
 
 def _cleaned(value: Any) -> Any:
@@ -176,7 +188,6 @@ _PARSERS: dict[Kind, Callable[[object], Any]] = {
     "text": _text,
     "datetime": _datetime,
     "date": _date,
-    "json": _json,
 }
 _EMPTY: dict[Kind, Any] = {"bool": False, "text": "", "i18n": "", "json": []}
 
@@ -201,7 +212,7 @@ def typed(resource: Resource, fields: Mapping[str, Any], *, language: int | None
     for column, kind, parse in _plan(resource.name, tuple(resource.columns.items())):
         try:
             if kind == "json":
-                row[column] = _json(inner.get(column))
+                row[column] = _association(inner.get(column), resource.associations[column])
                 continue
             value = fields.get(column, _MISSING)
             if value is _MISSING:
@@ -232,6 +243,7 @@ def record(
     resource: Resource, fields: Any, payload: str, *, language: int | None = None
 ) -> Record | Poisoned:
     """The object ``fields``, whose text is ``payload``, as a record, or set aside with the reason."""
+    payload = _sound_json(fields, payload)
     if not isinstance(fields, Mapping):
         return Poisoned(resource.name, None, "", "is not an object", payload)
     try:
@@ -240,6 +252,16 @@ def record(
     except (Unreadable, RecursionError) as error:
         reason = str(error) if isinstance(error, Unreadable) else "is nested too deeply"
         return Poisoned(resource.name, _known_id(fields), _known_parent(resource, fields), reason, payload)
+
+
+def _sound_json(fields: Any, payload: str) -> str:
+    """``payload``, or, if it escapes half a surrogate pair, which no database takes, the same cleaned."""
+    if "\\ud" not in payload and "\\uD" not in payload:
+        return payload
+    try:
+        return json.dumps(_cleaned(fields), ensure_ascii=False, separators=(",", ":"))
+    except RecursionError:
+        return "null"
 
 
 def _known_id(fields: Mapping[str, Any]) -> int | None:

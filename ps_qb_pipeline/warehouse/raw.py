@@ -308,3 +308,56 @@ def _checked(name: str) -> str:
     if not _NAME.match(name):
         raise ValueError(f"{name!r} is not the name of a table or column")
     return name
+
+
+class RawWarehouse:
+    """The raw tables of one system and one connection, over an open session.
+
+    ``con`` must not be inside a transaction: every landing is durable when its method returns.
+    """
+
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, *, connection: str, system: str = "prestashop"
+    ) -> None:
+        self._con = con
+        self._connection = connection
+        self._system = system
+
+    def land(
+        self, name: str, columns: Mapping[str, str], rows: Sequence[Landable], fetched_at: datetime
+    ) -> int:
+        """Appends the rows that are new or changed to ``raw.<system>_<name>``; returns how many those were."""
+        landed = land(
+            self._con, self._table(name), columns, rows, connection=self._connection, fetched_at=fetched_at
+        )
+        if _exists(self._con, "raw.poisoned"):
+            ids = [row.id for row in rows if isinstance(row.id, int)]
+            resolve_poisoned(self._con, self._system, name, ids, connection=self._connection, at=fetched_at)
+        return landed.inserted
+
+    def set_aside(self, rows: Sequence[Unread], fetched_at: datetime) -> None:
+        """Keeps the objects that could not be read in ``raw.poisoned``."""
+        record_poisoned(self._con, self._system, rows, connection=self._connection, fetched_at=fetched_at)
+
+    def known(self, name: str) -> dict[int, str]:
+        """The hash of the newest state of every id of ``name`` that is not deleted at its source."""
+        return newest_ids(self._con, self._table(name), connection=self._connection)
+
+    def known_of(self, name: str, column: str, values: Sequence[int | str]) -> dict[int, Any]:
+        """The newest value of ``column`` of every id of ``name`` that is not deleted and whose value is in ``values``."""
+        table = self._table(name)
+        if not values or not _exists(self._con, table):
+            return {}
+        kind = "varchar" if isinstance(values[0], str) else "bigint"
+        rows = self._con.execute(
+            f'select id, arg_max("{_checked(column)}", landing_id) as value from {table} '  # noqa: S608
+            f"where connection = $connection and id in (select id from {table} where connection = $connection "
+            f'and "{column}" in (select unnest($values::{kind}[]))) '
+            "group by id having not arg_max(deleted_at_source, landing_id)",
+            {"connection": self._connection, "values": list(values)},
+        ).fetchall()
+        wanted = set(values)
+        return {number: value for number, value in rows if value in wanted}
+
+    def _table(self, name: str) -> str:
+        return _checked(f"raw.{self._system}_{name}")
