@@ -5,7 +5,7 @@ in the JSON, and what the API offers for it (change data capture, inactive rows)
 fetching (``mirror``) and the SQL that reads the tables (``dbt_style_sql/staging/quickbooks``).
 
 Column types are those of the landing tables: ``text``, ``int``, ``decimal``, ``bool``, ``date``,
-``json`` and ``instant`` (an aware point in time, kept as ``timestamptz`` in UTC). Every table also
+``json`` and ``timestamptz`` (an aware moment, in UTC). Every table also
 has ``id`` (text, QuickBooks' own Id) and the columns that landing itself adds.
 """
 
@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 
@@ -82,10 +82,21 @@ def _bool(value: Any) -> bool:
     return value if isinstance(value, bool) else str(value).lower() == "true"
 
 
+def _decimal(value: Any) -> Decimal:
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError(f"{value} is not an amount")
+    # The landing tables keep six decimals; the payload beside them keeps them all.
+    exponent = number.as_tuple().exponent
+    long = isinstance(exponent, int) and exponent < -_DECIMALS
+    return number.quantize(Decimal(1).scaleb(-_DECIMALS), ROUND_HALF_UP) if long else number
+
+
+_DECIMALS = 6
 _SHORT_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
 
 
-def _instant(value: Any) -> datetime:
+def _moment(value: Any) -> datetime:
     moment = datetime.fromisoformat(_SHORT_OFFSET.sub(r"\1:\2", str(value)))
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -93,10 +104,10 @@ def _instant(value: Any) -> datetime:
 _READERS: dict[str, Any] = {
     "text": str,
     "int": int,
-    "decimal": lambda value: Decimal(str(value)),
+    "decimal": _decimal,
     "bool": _bool,
     "date": lambda value: date.fromisoformat(str(value)[:10]),
-    "instant": _instant,
+    "timestamptz": _moment,
     "json": lambda value: value if isinstance(value, (dict, list)) else json.loads(value),
 }
 
@@ -108,8 +119,8 @@ def _columns(text: str) -> dict[str, Column]:
 
 _STAMPS = """
     sync_token          text     SyncToken
-    created_at          instant  MetaData.CreateTime
-    updated_at          instant  MetaData.LastUpdatedTime
+    created_at          timestamptz  MetaData.CreateTime
+    updated_at          timestamptz  MetaData.LastUpdatedTime
 """
 
 _TRANSACTION = (
@@ -355,7 +366,7 @@ ENTITIES: dict[str, Entity] = {
             target_currency  text     TargetCurrencyCode
             rate             decimal  Rate
             as_of_date       date     AsOfDate
-            updated_at       instant  MetaData.LastUpdatedTime
+            updated_at       timestamptz  MetaData.LastUpdatedTime
             """,
             cdc=False,
             queryable=False,
