@@ -1,0 +1,220 @@
+"""``psqb``: the commands, each a few lines over the rooms that do the work.
+
+What lives here: options, exit codes, printing. What does not: work. Exit codes: 0 good, 1 a warning or
+a refused request, 2 blocked; an error of ours ends in one clear message, never in a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ps_qb_pipeline.errors import PipelineError
+from ps_qb_pipeline.settings import Settings, connection_named
+
+CONNECTION = click.option("--connection", "name", required=True, help="A folder in defs/.")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turns an error of ours into one message on stderr and exit code 2."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except PipelineError as error:
+            if logging.getLogger("ps_qb_pipeline").isEnabledFor(logging.DEBUG):
+                logging.getLogger(__name__).debug("the error in full", exc_info=True)
+            click.echo(f"psqb: {error}", err=True)
+            sys.exit(2)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", count=True, help="Explain what is done; twice for every request.")
+@click.version_option(package_name="ps-qb-pipeline")
+def main(verbose: int) -> None:
+    """PrestaShop orders as QuickBooks documents, once, proved to the cent."""
+    level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("ps_qb_pipeline").setLevel(level)
+    os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    from dotenv import load_dotenv
+
+    load_dotenv(Path.cwd() / ".env")
+
+
+@main.command()
+@clear_errors
+def init() -> None:
+    """Make the folders and databases that everything else needs."""
+    from ps_qb_pipeline.orchestration.instance import initialise
+    from ps_qb_pipeline.state.database import open_control_plane
+
+    settings = Settings()
+    home = initialise(settings)
+    open_control_plane(settings.control_plane_url).dispose()
+    click.echo(f"Ready. Dagster's home is {home}; export DAGSTER_HOME={home} for Dagster's own commands.")
+
+
+@main.command()
+@AS_JSON
+@clear_errors
+def check(as_json: bool) -> None:
+    """Read every defs.yaml and say, by file and line, what is wrong and what is allowed."""
+    from ps_qb_pipeline.errors import SettingsError
+    from ps_qb_pipeline.settings import load_connection
+
+    settings = Settings()
+    paths = sorted(settings.defs_dir.glob("*/defs.yaml"))
+    mistakes: list[str] = [] if paths else [f"{settings.defs_dir}: holds no <name>/defs.yaml"]
+    for path in paths:
+        try:
+            load_connection(path)
+        except SettingsError as error:
+            mistakes += error.facts.get("mistakes", [str(error)])
+    if as_json:
+        click.echo(json.dumps({"files": [str(path) for path in paths], "mistakes": mistakes}))
+    else:
+        click.echo("\n".join(mistakes) or f"{len(paths)} connection(s) read, nothing wrong.")
+    sys.exit(2 if mistakes else 0)
+
+
+@main.command()
+@CONNECTION
+@AS_JSON
+@clear_errors
+def doctor(name: str, as_json: bool) -> None:
+    """Look at shop and books before the first run; exit 0 good, 1 warnings, 2 blocked."""
+    from ps_qb_pipeline.cli import doctor as doctors
+
+    sys.exit(doctors.examine(_runtime(name), as_json=as_json))
+
+
+@main.command()
+@CONNECTION
+@click.option("--create", is_flag=True, help="Create what the books lack; without it the plan is only shown.")
+@AS_JSON
+@clear_errors
+def setup(name: str, create: bool, as_json: bool) -> None:
+    """Compare the accounting settings with the books, and create the accounts, codes and items that lack."""
+    from ps_qb_pipeline.orchestration import steps
+
+    plan = steps.set_up(_runtime(name), create=create)
+    if as_json:
+        click.echo(json.dumps([{"kind": entry.kind, "name": entry.name} for entry in plan]))
+    else:
+        done = "created" if create else "to be created"
+        for entry in plan:
+            click.echo(f"{entry.kind:<12} {entry.name:<40} {done}")
+        click.echo(
+            f"{len(plan)} thing(s) {done}." if plan else "The books have everything that the settings name."
+        )
+
+
+@main.command("go-live")
+@CONNECTION
+@click.option("--by", required=True, help="Who takes this step; it is kept in the audit chain.")
+@click.option("--off", is_flag=True, help="Switch posting off again.")
+@clear_errors
+def go_live(name: str, by: str, off: bool) -> None:
+    """Switch posting on for a connection: from now on documents are written to QuickBooks."""
+    from ps_qb_pipeline.state.connections import Connections
+
+    runtime = _runtime(name)
+    runtime.armed()
+    connections = Connections(runtime.engine)
+    state = connections.disarm(name, by=by) if off else connections.arm(name, by=by)
+    click.echo(
+        f"Posting is {'on' if state.armed else 'off'} for {name}, company {state.realm}. "
+        f"Orders from before {runtime.connection.go_live} are counted and never posted."
+    )
+
+
+@main.command()
+@CONNECTION
+@click.option(
+    "--job", default="order_to_cash", type=click.Choice(["order_to_cash", "reconcile", "full_refresh"])
+)
+@AS_JSON
+@clear_errors
+def run(name: str, job: str, as_json: bool) -> None:
+    """Run a job of one connection here and now, visible in the web UI."""
+    from ps_qb_pipeline.cli import jobs
+
+    summary = jobs.run(Settings(), name, job)
+    click.echo(json.dumps(summary, indent=None if as_json else 2, default=str))
+
+
+@main.command(context_settings={"show_default": True})
+@click.option("--shop", default="boutique", type=click.Choice(["boutique", "retail", "recorded", "empty"]))
+@click.option(
+    "--shop-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Serve these lists."
+)
+@click.option("--shop-port", default=8781, help="0 takes a free port.")
+@click.option("--shop-key", help="A web service key of 32 characters.")
+@click.option("--company", default="ie", type=click.Choice(["us", "gb", "ca", "ie"]))
+@click.option("--books-port", default=8782, help="0 takes a free port.")
+@click.option("--realm", help="The company's realm id.")
+@click.option("--client-id", help="The app's client id.")
+@click.option("--client-secret", help="The app's client secret.")
+@click.option("--refresh-token", help="A refresh token that is accepted and rotates like any other.")
+@click.option("--plain-http/--tls", default=True, help="Whether the books' port speaks HTTP or HTTPS.")
+@click.option("--real-limits", is_flag=True, help="Enforce Intuit's limits; they are off otherwise.")
+@click.option("--state-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep the state here.")
+@clear_errors
+def sandbox(**options: Any) -> None:
+    """Both remote systems on loopback, true to their contracts; prints one JSON line when ready."""
+    from ps_qb_pipeline.sandbox import serve
+
+    serve.serve(serve.options(**options))
+
+
+@main.command()
+@click.option(
+    "--shop", "shops", multiple=True, type=click.Choice(["boutique", "retail"]), help="Default: both."
+)
+@click.option("--orders", default=300, show_default=True, help="Invoices of the retail shop.")
+@click.option("--out", default=Path("demo-out"), type=click.Path(path_type=Path), show_default=True)
+@clear_errors
+def demo(shops: tuple[str, ...], orders: int, out: Path) -> None:
+    """The main job on real orders in the sandbox, twice, with its reports."""
+    from ps_qb_pipeline.cli import demo as demonstration
+
+    sys.exit(demonstration.run(Settings(), shops=shops, orders=orders, out=out))
+
+
+@main.command()
+@click.option("--port", default=3000, show_default=True, help="The web UI's port.")
+@click.option(
+    "--sandbox/--no-sandbox", "with_sandbox", default=True, help="Whether to serve the sandbox shop too."
+)
+@clear_errors
+def up(port: int, with_sandbox: bool) -> None:
+    """Web UI, daemon and sandbox, until interrupted."""
+    from ps_qb_pipeline.cli import up as service
+
+    sys.exit(service.run(Settings(), port=port, with_sandbox=with_sandbox))
+
+
+def _runtime(name: str) -> Any:
+    from ps_qb_pipeline.orchestration.runtime import Runtime
+
+    settings = Settings()
+    return Runtime(settings, connection_named(settings, name))
+
+
+if __name__ == "__main__":
+    main()
