@@ -8,6 +8,8 @@ A file ``<schema>[/<prefix>]/<stem>.sql`` is the relation ``<schema>.[<prefix>_]
 declared twice: a model runs after the models whose relations its SQL names.
 """
 
+# ruff: noqa: S608  (relations are named after our own files)
+
 from __future__ import annotations
 
 import hashlib
@@ -124,8 +126,26 @@ def load_models(root: Path | None = None) -> dict[str, Model]:
     return {name: found[name] for name in _ordered(found)}
 
 
+def landed_contracts(root: Path | None = None) -> dict[str, tuple[Path, Mapping[str, Any]]]:
+    """The contracts of relations that Python writes: the ``.yml`` files without SQL, path and body by relation."""
+    root = root or models_dir()
+    found = {}
+    for path in sorted(root.glob("*/**/*.yml")):
+        if path.with_suffix(".sql").exists() or path.relative_to(root).parts[0] == TESTS:
+            continue
+        name = _relation(root, path)
+        if name not in TABLES:
+            raise SettingsError(
+                f"describes {name}, which neither a .sql file nor Python makes", where=str(path)
+            )
+        found[name] = (path, _contract(path))
+    return found
+
+
 def prepare(
-    con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]], models: Mapping[str, Model] | None = None
+    con: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, Mapping[str, str]],
+    models: Mapping[str, Model] | None = None,
 ) -> None:
     """Creates what models read and nobody has landed yet, empty, so that no model fails for want of it.
 
@@ -133,7 +153,10 @@ def prepare(
     ``SettingsError`` when a model reads a raw table that is not among them.
     """
     for table, columns in tables.items():
-        raw.create_table(con, table, columns)
+        # Ids of the books are texts, those of the shop numbers.
+        raw.create_table(
+            con, table, columns, id_type="text" if table.startswith("raw.quickbooks_") else "int"
+        )
     create_tables(con)
     present = _relations(con)
     for model in (models if models is not None else load_models()).values():
@@ -209,15 +232,26 @@ def _selected(models: Mapping[str, Model], select: Collection[str] | None) -> li
     schemas = {model.schema for model in models.values()}
     unknown = sorted(set(select) - set(models) - schemas)
     if unknown:
-        raise SettingsError(f"no model or schema is called {', '.join(unknown)}; there are {', '.join(sorted(models))}")
+        raise SettingsError(
+            f"no model or schema is called {', '.join(unknown)}; there are {', '.join(sorted(models))}"
+        )
     return [model for model in models.values() if model.name in select or model.schema in select]
 
 
 def _load(root: Path, path: Path) -> Model:
-    schema, *prefix = path.relative_to(root).parent.parts
-    name = f"{schema}.{'_'.join([*prefix, path.stem])}"
     sql = path.read_text().strip().removesuffix(";")
-    return Model(name, path, sql, tables_read(sql, where=str(path)), _contract(path.with_suffix(".yml")))
+    return Model(
+        _relation(root, path),
+        path,
+        sql,
+        tables_read(sql, where=str(path)),
+        _contract(path.with_suffix(".yml")),
+    )
+
+
+def _relation(root: Path, path: Path) -> str:
+    schema, *prefix = path.relative_to(root).parent.parts
+    return f"{schema}.{'_'.join([*prefix, path.stem])}"
 
 
 def _contract(path: Path) -> Mapping[str, Any]:
@@ -228,12 +262,15 @@ def _contract(path: Path) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise SettingsError(f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}") from error
+        raise SettingsError(
+            f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}"
+        ) from error
     if not isinstance(body, dict):
         raise SettingsError("must be a mapping with description, grain and columns", where=str(path))
     if body.get("materialized", "view") not in _MATERIALIZED:
         raise SettingsError(
-            f"materialized: {body['materialized']!r} is unknown; allowed: {', '.join(_MATERIALIZED)}", where=str(path)
+            f"materialized: {body['materialized']!r} is unknown; allowed: {', '.join(_MATERIALIZED)}",
+            where=str(path),
         )
     return body
 
@@ -268,7 +305,9 @@ def tables_read(sql: str, *, where: str) -> frozenset[str]:
         if table.db:
             found.add(f"{table.db}.{table.name}")
         elif table.name not in expressions:
-            raise SettingsError(f"reads {table.name!r} without its schema; write staging.{table.name}", where=where)
+            raise SettingsError(
+                f"reads {table.name!r} without its schema; write staging.{table.name}", where=where
+            )
     return frozenset(found)
 
 
@@ -286,4 +325,6 @@ def _ordered(models: Mapping[str, Model]) -> Iterable[str]:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
         circle: list[str] = error.args[1]
-        raise SettingsError(f"models read each other in a circle: {' <- '.join(circle)}", where=str(models[circle[0]].path)) from error
+        raise SettingsError(
+            f"models read each other in a circle: {' <- '.join(circle)}", where=str(models[circle[0]].path)
+        ) from error

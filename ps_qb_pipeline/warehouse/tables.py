@@ -104,12 +104,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "body": "json",
         "display_name": "varchar",
         "currency": "varchar",
+        "order_id": "bigint",
     },
     "ledger.items": {
         "key": "varchar",
         "body": "json",
         "sku": "varchar",
         "name": "varchar",
+        "order_id": "bigint",
     },
     "validation.holds": {
         "table_name": "varchar",
@@ -138,6 +140,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "first_sent_at": "timestamptz",
         "confirmed_at": "timestamptz",
         "run_id": "varchar",
+        "operation": "varchar",
+        "amount": _TOTAL,
+        "currency": "varchar",
+        "cause": "varchar",
     },
 }
 """Every such table: ``schema.name`` to its columns in order, name to DuckDB type."""

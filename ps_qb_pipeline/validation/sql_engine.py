@@ -1,0 +1,147 @@
+"""The hot path: every rule of a relation in one scan of it.
+
+What lives here: rules as SQL predicates, and their evaluation by DuckDB. What does not: what
+follows from a failure (``holds``).
+"""
+
+# ruff: noqa: S608  (names come from the contracts beside our own models; values are bound or typed)
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from itertools import groupby
+from typing import Any
+
+import duckdb
+
+from ps_qb_pipeline.validation.outcomes import SHOWN, Outcome
+from ps_qb_pipeline.validation.rules import Rule
+
+
+def evaluate(con: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> list[Outcome]:
+    """The outcome of every rule, in the order given. Bad rows and broken rules never raise."""
+    by_rule: dict[tuple[str, str], Outcome] = {}
+    for table, group in groupby(sorted(rules, key=lambda rule: rule.table), key=lambda rule: rule.table):
+        for outcome in _table(con, table, list(group)):
+            by_rule[table, outcome.rule.name] = outcome
+    return [by_rule[rule.table, rule.name] for rule in rules]
+
+
+def failing(rule: Rule) -> str:
+    """A SQL condition that is true for exactly the rows that break the rule."""
+    condition = _condition(rule)
+    return f"(({rule.where}) and ({condition}))" if rule.where else f"({condition})"
+
+
+def _table(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule]) -> list[Outcome]:
+    started = time.perf_counter()
+    keys = [rule for rule in rules if rule.kind == "unique"]
+    others = [rule for rule in rules if rule.kind != "unique"]
+    try:
+        outcomes = _scan(con, table, others, keys)
+    except duckdb.Error as error:
+        if len(rules) == 1:
+            message = str(error).strip().split("\n", 1)[0]
+            return [Outcome(rules[0], False, 0, (), 0, "sql", time.perf_counter() - started, message)]
+        return [outcome for rule in rules for outcome in _table(con, table, [rule])]
+    return outcomes
+
+
+def _scan(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule], keys: list[Rule]) -> list[Outcome]:
+    started = time.perf_counter()
+    marks = [f"coalesce({failing(rule)}, false) as f{number}" for number, rule in enumerate(rules)]
+    scopes = [
+        f"coalesce(({rule.where}), false) as w{number}" for number, rule in enumerate(rules) if rule.where
+    ]
+    selected = ["count(*)"]
+    for number, rule in enumerate(rules):
+        selected.append(f"count(*) filter (where w{number})" if rule.where else "count(*)")
+        selected.append(f"count(*) filter (where f{number})")
+        selected.append(f'min("{rule.id_column}", {SHOWN}) filter (where f{number})')
+    for number, rule in enumerate(keys):
+        marks.append(f"{_key(rule)} as k{number}")
+        if rule.where:
+            scopes.append(f"coalesce(({rule.where}), false) as s{number}")
+        scope = f" filter (where s{number})" if rule.where else ""
+        selected += [f"count(*){scope}", f"count(k{number})", f"count(distinct k{number})"]
+    ids = {f'"{rule.id_column}"' for rule in [*rules, *keys]}
+    inner = f"select {', '.join([*sorted(ids), *marks, *scopes])} from {table}"
+    row = con.execute(f"select {', '.join(selected)} from ({inner})").fetchone() or ()
+    seconds = (time.perf_counter() - started) / max(len(rules) + len(keys), 1)
+    outcomes = []
+    for number, rule in enumerate(rules):
+        evaluated, count, named = row[1 + 3 * number : 4 + 3 * number]
+        outcomes.append(_outcome(rule, count, named, evaluated, seconds))
+    for number, rule in enumerate(keys):
+        evaluated, present, distinct = row[1 + 3 * len(rules) + 3 * number :][:3]
+        alright = present == distinct
+        outcomes.append(
+            _outcome(rule, 0, (), evaluated, seconds) if alright else _repeated(con, rule, evaluated)
+        )
+    return outcomes
+
+
+def _key(rule: Rule) -> str:
+    """The value that must not repeat; null where a part of it is missing or the rule does not apply."""
+    parts = [f'"{column}"' for column in rule.columns]
+    value = parts[0] if len(parts) == 1 else f"hash({', '.join(parts)})"
+    present = " and ".join(f"{part} is not null" for part in parts)
+    scope = f"({rule.where}) and {present}" if rule.where else present
+    return f"case when {scope} then {value} end"
+
+
+def _repeated(con: duckdb.DuckDBPyConnection, rule: Rule, evaluated: int) -> Outcome:
+    """The rows that share a key. Asked only when the count of distinct keys (hashes, for wide ones) is short."""
+    started = time.perf_counter()
+    row = con.execute(
+        f'select count(*), min("{rule.id_column}", {SHOWN}) from {rule.table} where {failing(rule)}'
+    ).fetchone()
+    count, named = row or (0, ())
+    return _outcome(rule, count, named, evaluated, time.perf_counter() - started)
+
+
+def _outcome(rule: Rule, count: int, named: Sequence[Any] | None, evaluated: int, seconds: float) -> Outcome:
+    return Outcome(
+        rule, count == 0, count, tuple(str(value) for value in named or ()), evaluated, "sql", seconds
+    )
+
+
+def _condition(rule: Rule) -> str:
+    column = f'"{rule.columns[0]}"'
+    if rule.kind == "not_null":
+        return f"{column} is null"
+    if rule.kind == "unique":
+        columns = ", ".join(f'"{name}"' for name in rule.columns)
+        scope = f" and ({rule.where})" if rule.where else ""
+        present = " and ".join(f'"{name}" is not null' for name in rule.columns)
+        twice = f"select {columns} from {rule.table} where {present}{scope} group by all having count(*) > 1"
+        return f"{present} and ({columns}) in ({twice})"
+    if rule.kind == "accepted_values":
+        return f"{column} not in ({', '.join(_literal(value) for value in rule.values)})"
+    if rule.kind == "range":
+        return _outside(rule, column)
+    if rule.kind == "relationships":
+        table, _, key = rule.to.rpartition(".")
+        return f'{column} is not null and {column} not in (select "{key}" from {table} where "{key}" is not null)'
+    return f"not ({rule.check})"
+
+
+def _outside(rule: Rule, column: str) -> str:
+    below, above = ("<=", ">=") if rule.exclusive else ("<", ">")
+    parts = []
+    if rule.low is not None:
+        parts.append(f"{column} {below} {rule.low}")
+    if rule.high is not None:
+        parts.append(f"{column} {above} {rule.high}")
+    return " or ".join(parts)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    text = str(value).replace("'", "''")
+    return f"'{text}'"

@@ -1,0 +1,66 @@
+"""The readers' copy: a file of its own that spreadsheets, BI tools and people may open at any time.
+
+What lives here: writing that copy and putting it in place in one step. What does not: the warehouse
+itself, which nobody but the pipeline opens. Raw payloads and staging are not published: they hold
+personal data that a reader of figures does not need.
+"""
+
+# ruff: noqa: S608  (names come from the catalogue of our own file)
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from ps_qb_pipeline.errors import StorageError
+
+PUBLISHED = ("ledger", "recon", "marts", "validation")
+"""The schemas that readers get."""
+
+
+def publish(
+    con: duckdb.DuckDBPyConnection, target: Path, *, schemas: Sequence[str] = PUBLISHED
+) -> dict[str, int]:
+    """Copies ``schemas`` into the DuckDB file ``target``; returns rows by relation.
+
+    The file is written beside ``target`` and renamed over it: who has the old one open keeps reading
+    it whole, who opens it again sees the new one. Views become tables.
+    """
+    target = Path(target).absolute()
+    new = target.with_name(f".{target.name}.{os.getpid()}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new.unlink(missing_ok=True)
+        rows = _copy(con, new, schemas)
+        new.replace(target)
+    except (OSError, duckdb.IOException) as error:
+        first = str(error).split("\n", 1)[0]
+        raise StorageError(f"{target} cannot be written: {first}; make its folder writable") from error
+    finally:
+        new.unlink(missing_ok=True)
+    return rows
+
+
+def _copy(con: duckdb.DuckDBPyConnection, new: Path, schemas: Sequence[str]) -> dict[str, int]:
+    path = str(new).replace("'", "''")
+    con.execute(f"attach '{path}' as published")
+    try:
+        relations = con.execute(
+            "select table_schema, table_name from information_schema.tables"
+            " where table_catalog = current_database() and list_contains($schemas, table_schema)"
+            " and not starts_with(table_name, 'pending_') order by all",
+            {"schemas": list(schemas)},
+        ).fetchall()
+        rows = {}
+        for schema, name in relations:
+            con.execute(f'create schema if not exists published."{schema}"')
+            answer = con.execute(
+                f'create table published."{schema}"."{name}" as select * from "{schema}"."{name}"'
+            ).fetchone()
+            rows[f"{schema}.{name}"] = int(answer[0]) if answer else 0
+    finally:
+        con.execute("detach published")
+    return rows

@@ -1,0 +1,277 @@
+"""One chunk of shop rows in, one chunk of ledger rows out: the part that also runs in other processes.
+
+What lives here: calling accounting group by group and laying its values out as columns. What does
+not: reading and writing the warehouse (``shop_rows``, ``ledger``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from ps_qb_pipeline.accounting import intake, translate
+from ps_qb_pipeline.accounting.documents import Document, Source, Translation, to_json
+from ps_qb_pipeline.accounting.findings import Finding
+from ps_qb_pipeline.accounting.policy import Policy
+from ps_qb_pipeline.accounting.shop import ReferenceGroup, Shop
+from ps_qb_pipeline.warehouse import shop_rows
+from ps_qb_pipeline.warehouse.tables import TABLES
+
+log = logging.getLogger(__name__)
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The ledger rows of one chunk, by table, and the number of orders that they come from."""
+
+    orders: int
+    tables: dict[str, pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """What every chunk shares. Called with a chunk, it gives the chunk's ledger rows."""
+
+    lookups: Mapping[str, list[shop_rows.Row]]
+    shop: Shop
+    policy: Policy
+    go_live: date
+
+    def __call__(self, chunk: shop_rows.Chunk) -> Written:
+        """The ledger rows of one chunk."""
+        tables = {**self.lookups, **{name: shop_rows.rows(table) for name, table in chunk.items()}}
+        rows: Rows = {name: [] for name in TABLES if name.startswith("ledger.")}
+        for group in intake.groups(tables, self.shop):
+            _lay_out(self.translated(group), rows)
+        return Written(
+            len(tables["orders"]), {name: _table(name, found) for name, found in rows.items() if found}
+        )
+
+    def translated(self, group: ReferenceGroup) -> Translation:
+        """What accounting makes of a group; a group that it fails on is held whole, and nothing else with it."""
+        try:
+            return translate.translate(group, self.policy, go_live=self.go_live)
+        except Exception as error:  # noqa: BLE001  -- one order must never stop the others
+            orders = [order.id for order in group.orders]
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log.warning(
+                "orders %s: %s in %s, line %s", orders, type(error).__name__, place.name, place.lineno
+            )
+            return _held_whole(group, f"The engine failed on it ({type(error).__name__}).")
+
+
+def translator(
+    lookups: Mapping[str, pa.Table], catalogue: Mapping[str, pa.Table], policy: Policy, go_live: date
+) -> Translator:
+    """What translates chunks: the look-up tables and the catalogue are read once, here."""
+    read = {name: shop_rows.rows(table) for name, table in lookups.items()}
+    shop = intake.read_shop({**read, **{name: shop_rows.rows(table) for name, table in catalogue.items()}})
+    return Translator(read, shop, policy, go_live)
+
+
+def encode(table: pa.Table) -> bytes:
+    """A table as bytes, for another process."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def decode(data: bytes) -> pa.Table:
+    """The table that ``encode`` made bytes of."""
+    return pa.ipc.open_stream(data).read_all()
+
+
+def _held_whole(group: ReferenceGroup, message: str) -> Translation:
+    """Every order, payment and slip of the group as a held source, with one finding each order."""
+
+    def source(kind: str, number: int, order: Any, amount: Decimal, currency: str, event_at: Any) -> Source:
+        shop = order.id_shop if order else 0
+        return Source(
+            kind,  # type: ignore[arg-type]  # one of the three kinds named below
+            number,
+            order.id if order else 0,
+            shop,
+            group.reference,
+            "held",
+            "POISON_RECORD",
+            currency,
+            amount,
+            event_at,
+        )
+
+    first = group.orders[0] if group.orders else None
+    sources = []
+    for order in group.orders:
+        sources.append(source("order", order.id, order, order.paid.ti, order.currency, order.date_add))
+        for slip in order.slips:
+            refunded = slip.products.ti + slip.shipping.ti
+            sources.append(source("slip", slip.id, order, refunded, order.currency, slip.date_add))
+    sources += [
+        source("payment", payment.id, first, payment.amount, payment.currency, payment.date_add)
+        for payment in group.payments
+    ]
+    findings = tuple(
+        Finding(
+            "POISON_RECORD",
+            entry.type,
+            entry.source_id,
+            entry.order_id,
+            "",
+            entry.amount,
+            entry.currency,
+            message,
+        )
+        for entry in sources
+    )
+    return Translation((), (), (), findings, tuple(sources))
+
+
+def _lay_out(made: Translation, rows: Rows) -> None:
+    newest = max((source.order_id for source in made.sources), default=0)
+    rows["ledger.sources"] += (
+        (
+            source.type,
+            source.source_id,
+            source.order_id,
+            source.id_shop,
+            source.reference,
+            source.status,
+            source.reason,
+            source.currency,
+            source.amount,
+            source.event_at,
+            source.document_key,
+        )
+        for source in made.sources
+    )
+    for document in made.documents:
+        _lay_out_document(document, rows)
+    rows["ledger.findings"] += (_finding(finding) for finding in made.findings)
+    rows["ledger.customers"] += (
+        (customer.key, to_json(customer), customer.display_name, customer.currency, newest)
+        for customer in made.customers
+    )
+    rows["ledger.items"] += ((item.key, to_json(item), item.sku, item.name, newest) for item in made.items)
+
+
+def _lay_out_document(document: Document, rows: Rows) -> None:
+    body = to_json(document)
+    rows["ledger.documents"].append(
+        (
+            document.key,
+            document.type,
+            document.role,
+            document.source_id,
+            document.revision,
+            document.doc_number,
+            document.order_id,
+            document.id_shop,
+            document.reference,
+            document.txn_date,
+            document.due_date,
+            document.currency,
+            document.exchange_rate,
+            document.home_total,
+            document.customer_key,
+            document.customer_name,
+            document.location,
+            document.global_tax,
+            document.total,
+            document.total_tax,
+            document.deposit_to,
+            document.payment_method,
+            document.unapplied,
+            document.refund_of,
+            document.private_note,
+            body,
+            hashlib.sha256(body.encode()).hexdigest(),
+        )
+    )
+    rows["ledger.lines"] += (
+        (
+            document.key,
+            number,
+            line.kind,
+            line.item,
+            line.sku,
+            line.product_id,
+            line.product_attribute_id,
+            line.order_detail_id,
+            line.amount,
+            line.tax_code,
+            line.quantity,
+            line.unit_price,
+            line.description,
+        )
+        for number, line in enumerate(document.lines, 1)
+    )
+    rows["ledger.taxes"] += (
+        (document.key, tax.code, tax.rate, tax.base, tax.amount) for tax in document.taxes
+    )
+    rows["ledger.applied"] += (
+        (document.key, part.to_key, part.to_doc_number, part.amount) for part in document.applied
+    )
+
+
+def _finding(finding: Finding) -> tuple[Any, ...]:
+    return (
+        finding.code,
+        finding.severity,
+        finding.owner,
+        finding.source_type,
+        finding.source_id,
+        finding.order_id,
+        finding.document_key,
+        finding.amount,
+        finding.currency,
+        finding.message,
+        json.dumps(finding.evidence, sort_keys=True, default=str),
+    )
+
+
+_ARROW = {
+    "varchar": pa.string(),
+    "json": pa.string(),
+    "bigint": pa.int64(),
+    "integer": pa.int32(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "boolean": pa.bool_(),
+}
+
+
+def _table(name: str, rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    return pa.table(
+        {
+            column: _array(values, kind)
+            for (column, kind), values in zip(TABLES[name].items(), columns, strict=True)
+        }
+    )
+
+
+def _array(values: Iterable[Any], kind: str) -> pa.Array:
+    if not kind.startswith("decimal"):
+        return pa.array(values, _ARROW[kind])
+    precision, scale = (int(part) for part in kind.removeprefix("decimal(").removesuffix(")").split(","))
+    values = list(values)
+    try:
+        return pa.array(values, pa.decimal128(precision, scale))
+    except pa.ArrowInvalid:
+        # More decimals than the column shows (dinars have three): the body keeps the exact amount.
+        quantum = Decimal(1).scaleb(-scale)
+        rounded = [None if value is None else value.quantize(quantum, ROUND_HALF_UP) for value in values]
+        return pa.array(rounded, pa.decimal128(precision, scale))
