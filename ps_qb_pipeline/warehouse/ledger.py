@@ -24,11 +24,8 @@ import duckdb
 
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.warehouse import shop_rows
-from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
+from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 from ps_qb_pipeline.warehouse.translation import Translator, Written, decode, encode, translator
-
-LEDGER = tuple(name for name in TABLES if name.startswith("ledger."))
-"""The tables of the ledger."""
 
 PARALLEL_FROM = 3 * shop_rows.CHUNK
 """From so many orders on, further processes translate; below, starting them costs more than it saves."""

@@ -7,9 +7,12 @@ and models (``dbt_style_sql``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 _INPUT = "decimal(20,6)"
 _LINE = "decimal(18,4)"
@@ -148,6 +151,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 """Every such table: ``schema.name`` to its columns in order, name to DuckDB type."""
 
+LEDGER = tuple(name for name in TABLES if name.startswith("ledger."))
+"""The tables of the ledger."""
+
 
 def create_tables(con: duckdb.DuckDBPyConnection, only: str = "") -> None:
     """Creates what is missing; ``only`` limits it to one schema."""
@@ -158,3 +164,56 @@ def create_tables(con: duckdb.DuckDBPyConnection, only: str = "") -> None:
         body = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
         con.execute(f'create schema if not exists "{schema}"')
         con.execute(f"create table if not exists {name} ({body})")
+
+
+def replace_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Makes ``rows`` the whole content of the table ``name``, in one step; returns how many there are.
+
+    Columns that a row does not name are null, values that the table has no column for are left out.
+    """
+    columns = TABLES[name]
+    values: dict[str, list[Any]] = {column: [] for column in columns}
+    for row in rows:
+        for column, content in values.items():
+            content.append(row.get(column))
+    arriving = pa.table({column: arrow_array(content, columns[column]) for column, content in values.items()})
+    con.register("arriving_rows", arriving)
+    con.execute("begin")
+    try:
+        create_tables(con, only=name.split(".", 1)[0])
+        con.execute(f"delete from {name}")  # noqa: S608 -- a name of this file
+        con.execute(f"insert into {name} by name select * from arriving_rows")  # noqa: S608
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+    finally:
+        con.unregister("arriving_rows")
+    return arriving.num_rows
+
+
+_ARROW = {
+    "varchar": pa.string(),
+    "json": pa.string(),
+    "bigint": pa.int64(),
+    "integer": pa.int32(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "boolean": pa.bool_(),
+}
+
+
+def arrow_array(values: Iterable[Any], kind: str) -> pa.Array:
+    """The values as an Arrow column of a DuckDB type of this module."""
+    if not kind.startswith("decimal"):
+        return pa.array(values, _ARROW[kind])
+    precision, scale = (int(part) for part in kind.removeprefix("decimal(").removesuffix(")").split(","))
+    values = list(values)
+    try:
+        return pa.array(values, pa.decimal128(precision, scale))
+    except pa.ArrowInvalid:
+        # More decimals than the column shows (dinars have three): the body keeps the exact amount.
+        quantum = Decimal(1).scaleb(-scale)
+        rounded = [None if value is None else value.quantize(quantum, ROUND_HALF_UP) for value in values]
+        return pa.array(rounded, pa.decimal128(precision, scale))

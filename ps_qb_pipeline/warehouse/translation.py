@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.shop import ReferenceGroup, Shop
 from ps_qb_pipeline.warehouse import shop_rows
-from ps_qb_pipeline.warehouse.tables import TABLES
+from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, arrow_array
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Translator:
     def __call__(self, chunk: shop_rows.Chunk) -> Written:
         """The ledger rows of one chunk."""
         tables = {**self.lookups, **{name: shop_rows.rows(table) for name, table in chunk.items()}}
-        rows: Rows = {name: [] for name in TABLES if name.startswith("ledger.")}
+        rows: Rows = {name: [] for name in LEDGER}
         for group in intake.groups(tables, self.shop):
             _lay_out(self.translated(group), rows)
         return Written(
@@ -241,37 +241,11 @@ def _finding(finding: Finding) -> tuple[Any, ...]:
     )
 
 
-_ARROW = {
-    "varchar": pa.string(),
-    "json": pa.string(),
-    "bigint": pa.int64(),
-    "integer": pa.int32(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-    "boolean": pa.bool_(),
-}
-
-
 def _table(name: str, rows: Iterable[tuple[Any, ...]]) -> pa.Table:
     columns = zip(*rows, strict=True)
     return pa.table(
         {
-            column: _array(values, kind)
+            column: arrow_array(values, kind)
             for (column, kind), values in zip(TABLES[name].items(), columns, strict=True)
         }
     )
-
-
-def _array(values: Iterable[Any], kind: str) -> pa.Array:
-    if not kind.startswith("decimal"):
-        return pa.array(values, _ARROW[kind])
-    precision, scale = (int(part) for part in kind.removeprefix("decimal(").removesuffix(")").split(","))
-    values = list(values)
-    try:
-        return pa.array(values, pa.decimal128(precision, scale))
-    except pa.ArrowInvalid:
-        # More decimals than the column shows (dinars have three): the body keeps the exact amount.
-        quantum = Decimal(1).scaleb(-scale)
-        rounded = [None if value is None else value.quantize(quantum, ROUND_HALF_UP) for value in values]
-        return pa.array(rounded, pa.decimal128(precision, scale))
