@@ -32,7 +32,15 @@ from ps_qb_pipeline.quickbooks import batch as batches
 from ps_qb_pipeline.quickbooks import cdc as capture
 from ps_qb_pipeline.quickbooks import query as queries
 from ps_qb_pipeline.quickbooks.answers import Reply, failure, read_json
-from ps_qb_pipeline.quickbooks.limiter import UNLIMITED, Budget, LocalBudget, Meter, Priority, wait_for
+from ps_qb_pipeline.quickbooks.limiter import (
+    UNLIMITED,
+    Budget,
+    MemoryStore,
+    Meter,
+    Priority,
+    SharedBudget,
+    wait_for,
+)
 from ps_qb_pipeline.quickbooks.transport import CONNECT_SECONDS, TOTAL_SECONDS, Bearer, exchange, prepare
 
 MINOR_VERSION = 75
@@ -99,7 +107,7 @@ class Books:
     ) -> None:
         self.realm = realm
         self.priority = priority
-        self.budget: Budget = budget or LocalBudget(UNLIMITED)
+        self.budget: Budget = budget or SharedBudget(MemoryStore(), UNLIMITED)
         self._tokens = tokens
         self._connect = connect_seconds
         self._total = total_seconds

@@ -8,12 +8,13 @@ not: where the shared numbers are kept (``state.budget``).
 from __future__ import annotations
 
 import calendar
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ps_qb_pipeline.errors import MeterSpent
 
@@ -211,34 +212,120 @@ def check_meter(meter: MonthMeter, limits: Limits, priority: Priority, now: date
         )
 
 
-class LocalBudget:
-    """A budget of this process alone, for tests and for a single process without a control plane."""
+class BudgetStore(Protocol):
+    """Where the numbers are kept: changed atomically among all processes of the realm."""
 
-    def __init__(self, limits: Limits | None = None, *, now: Callable[[], float] = time.time) -> None:
+    def change(
+        self,
+        realm: str,
+        month: str,
+        decide: Callable[
+            [Mapping[str, float], Mapping[str, float]],
+            tuple[Any, Mapping[str, float], Mapping[str, float]],
+        ],
+    ) -> Any:
+        """Give ``decide`` the pace and the meter, keep what it returns, and return its result."""
+        ...
+
+
+class MemoryStore:
+    """Numbers of this process alone, for tests and for a process without a control plane."""
+
+    def __init__(self) -> None:
+        self._pace: dict[str, Mapping[str, float]] = {}
+        self._meter: dict[tuple[str, str], Mapping[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def change(self, realm: str, month: str, decide: Callable[..., Any]) -> Any:
+        """See BudgetStore."""
+        with self._lock:
+            result, pace, meter = decide(self._pace.get(realm, {}), self._meter.get((realm, month), {}))
+            self._pace[realm] = pace
+            self._meter[realm, month] = meter
+        return result
+
+
+class SharedBudget:
+    """The Budget of all processes that share a store."""
+
+    def __init__(
+        self,
+        store: BudgetStore,
+        limits: Limits | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.limits = limits or Limits()
+        self._store = store
         self._now = now
-        self._pace = Pace()
-        self._counts: dict[Meter, int] = {"read": 0, "cdc": 0, "write": 0}
 
     def admit(self, realm: str, *, meter: Meter, batch: bool, priority: Priority) -> float:
-        """See Budget."""
+        """See Budget. Raises MeterSpent when reads of this priority have to stop."""
         now = self._now()
-        if meter != "write":
-            check_meter(self.month(realm), self.limits, priority, datetime.fromtimestamp(now, UTC))
-        wait, self._pace = admit(self._pace, self.limits, now, batch=batch, priority=priority)
-        if not wait:
-            self._counts[meter] += 1
+        at = datetime.fromtimestamp(now, UTC)
+
+        def decide(
+            pace: Mapping[str, float], counts: Mapping[str, float]
+        ) -> tuple[float, Mapping[str, float], Mapping[str, float]]:
+            if meter != "write":
+                check_meter(self._month(at, counts), self.limits, priority, at)
+            wait, after = admit(_pace(pace), self.limits, now, batch=batch, priority=priority)
+            return wait, _numbers(after), counts if wait else _counted(counts, meter)
+
+        wait: float = self._store.change(realm, f"{at:%Y-%m}", decide)
         return wait
 
-    def throttled(self, realm: str, pause: float) -> None:  # noqa: ARG002
+    def throttled(self, realm: str, pause: float) -> None:
         """See Budget."""
-        self._pace = slow_down(self._pace, self.limits, self._now(), pause)
+        now = self._now()
 
-    def month(self, realm: str) -> MonthMeter:  # noqa: ARG002
+        def decide(
+            pace: Mapping[str, float], counts: Mapping[str, float]
+        ) -> tuple[None, Mapping[str, float], Mapping[str, float]]:
+            return None, _numbers(slow_down(_pace(pace), self.limits, now, pause)), counts
+
+        self._store.change(realm, f"{datetime.fromtimestamp(now, UTC):%Y-%m}", decide)
+
+    def month(self, realm: str) -> MonthMeter:
         """See Budget."""
-        month = datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m")
-        counts = self._counts
-        return MonthMeter(month, counts["read"], counts["cdc"], counts["write"], self.limits.metered)
+        at = datetime.fromtimestamp(self._now(), UTC)
+        counts = self._store.change(realm, f"{at:%Y-%m}", lambda pace, counts: (counts, pace, counts))
+        return self._month(at, counts)
+
+    def _month(self, at: datetime, counts: Mapping[str, float]) -> MonthMeter:
+        read, cdc, write = (int(counts.get(name, 0)) for name in _COLUMNS.values())
+        return MonthMeter(f"{at:%Y-%m}", read, cdc, write, self.limits.metered)
+
+
+_COLUMNS: dict[Meter, str] = {"read": "reads", "cdc": "cdc", "write": "writes"}
+
+
+def _counted(counts: Mapping[str, float], meter: Meter) -> dict[str, float]:
+    return {name: counts.get(name, 0) + (name == _COLUMNS[meter]) for name in _COLUMNS.values()}
+
+
+def _pace(numbers: Mapping[str, float]) -> Pace:
+    if not numbers:
+        return Pace()
+    kept = dict(numbers)
+    claims = (kept.pop("claim_live"), kept.pop("claim_normal"), kept.pop("claim_backfill"))
+    throttles = int(kept.pop("throttles"))
+    return Pace(**kept, claims=claims, throttles=throttles)
+
+
+def _numbers(pace: Pace) -> dict[str, float]:
+    live, normal, backfill = pace.claims
+    return {
+        "next_request": pace.next_request,
+        "next_batch": pace.next_batch,
+        "rate": pace.rate,
+        "rate_at": pace.rate_at,
+        "paused_until": pace.paused_until,
+        "claim_live": live,
+        "claim_normal": normal,
+        "claim_backfill": backfill,
+        "throttles": pace.throttles,
+    }
 
 
 def wait_for(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -67,7 +67,6 @@ class Tokens:
     access_expires_at: datetime | None = None
     refresh_expires_at: datetime | None = None
     hard_expires_at: datetime | None = None
-    obtained_at: datetime | None = None
     refusals: int = 0
     refused_at: datetime | None = None
 
@@ -81,28 +80,24 @@ class Tokens:
 
 
 class TokenStore(Protocol):
-    """Keeps one connection's tokens durably and lets one process at a time renew them."""
+    """Keeps tokens durably, as mappings, and lets one process at a time renew them."""
 
-    def load(self, connection: str) -> Tokens | None:
-        """The stored tokens, or None before the first consent."""
+    def load(self, connection: str) -> dict[str, Any] | None:
+        """The stored values, or None before the first consent."""
         ...
 
-    def save(self, connection: str, tokens: Tokens, *, epoch: int | None = None) -> bool:
-        """Replace the tokens; they are on disk when this returns True.
+    def save(self, connection: str, values: Mapping[str, Any], *, lease: Any = None) -> bool:
+        """Replace them; they are on disk when this returns True.
 
-        With an epoch, only its holder may: False says that the lease has gone to somebody else.
+        With a lease, False says that it has gone to somebody else, and nothing was written.
         """
         ...
 
-    def lease(self, connection: str, seconds: float) -> AbstractContextManager[int]:
-        """Enter with an epoch as the only process that may renew; with 0 when another one is at it.
+    def lease(self, connection: str, seconds: float) -> AbstractContextManager[Any]:
+        """Enter with a lease as the only process that may renew; with None when another one is at it.
 
         Raises StorageError when the store cannot be written: then nothing may be renewed.
         """
-        ...
-
-    def delete(self, connection: str) -> None:
-        """Forget the tokens."""
         ...
 
 
@@ -196,7 +191,6 @@ def _received(client: _Client, realm: str, now: datetime) -> Tokens:
         access_expires_at=after(client.expires_in or 3600),
         refresh_expires_at=after(client.x_refresh_token_expires_in),
         hard_expires_at=after(getattr(client, "x_refresh_token_hard_expires_in", None)),
-        obtained_at=now,
     )
 
 
@@ -253,16 +247,16 @@ class TokenSource:
             tokens = self._known()
             if self._good(tokens, stale):
                 return tokens
-            with self._store.lease(self._connection, LEASE_SECONDS) as epoch:
-                if epoch:
-                    return self._renew(epoch, stale)
+            with self._store.lease(self._connection, LEASE_SECONDS) as lease:
+                if lease is not None:
+                    return self._renew(lease, stale)
             if self._now() > deadline:
                 raise Busy(
                     "another process has been renewing the QuickBooks token for minutes; try again later"
                 )
             self._sleep(0.2)
 
-    def _renew(self, epoch: int, stale: str) -> Tokens:
+    def _renew(self, lease: Any, stale: str) -> Tokens:
         tokens = self._known()
         if self._good(tokens, stale):
             return tokens
@@ -271,19 +265,20 @@ class TokenSource:
             new = self._renewal(self._app, tokens, now=self._now)
         except ReconnectNeeded:
             refused = replace(tokens, refusals=tokens.refusals + 1, refused_at=self._now(), access_token="")
-            self._store.save(self._connection, refused, epoch=epoch)
+            self._store.save(self._connection, asdict(refused), lease=lease)
             raise
-        if self._store.save(self._connection, new, epoch=epoch):
+        if self._store.save(self._connection, asdict(new), lease=lease):
             return new
         # The lease ran out during the call and somebody else has renewed: theirs is the newer one.
         return self._known()
 
     def _known(self) -> Tokens:
-        tokens = self._store.load(self._connection)
-        if tokens is None:
+        values = self._store.load(self._connection)
+        if values is None:
             if not self._first:
                 raise ReconnectNeeded(f"{self._connection} was never connected; run psqb connect")
             return Tokens(realm=self._realm, refresh_token=self._first)
+        tokens = Tokens(**values)
         if tokens.realm != self._realm:
             raise ReconnectNeeded(
                 f"the stored consent is for company {tokens.realm}, the settings name {self._realm}; "

@@ -253,3 +253,43 @@ audit = Table(
     Column("previous", Text, nullable=False),
     Column("hash", Text, nullable=False, unique=True),
 )
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("connection", Text, primary_key=True),
+    Column("realm", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("access_expires_at", UtcTime),
+    Column("refresh_expires_at", UtcTime),
+    Column("hard_expires_at", UtcTime),
+    Column("refusals", Integer, nullable=False, server_default="0"),
+    Column("refused_at", UtcTime),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+books_pace = Table(
+    "books_pace",
+    metadata,
+    Column("realm", Text, primary_key=True),
+    Column("next_request", Float, nullable=False),
+    Column("next_batch", Float, nullable=False),
+    Column("rate", Float, nullable=False),
+    Column("rate_at", Float, nullable=False),
+    Column("paused_until", Float, nullable=False),
+    Column("claim_live", Float, nullable=False),
+    Column("claim_normal", Float, nullable=False),
+    Column("claim_backfill", Float, nullable=False),
+    Column("throttles", Integer, nullable=False),
+)
+
+books_meter = Table(
+    "books_meter",
+    metadata,
+    Column("realm", Text, nullable=False),
+    Column("month", Text, nullable=False),
+    Column("reads", Integer, nullable=False),
+    Column("cdc", Integer, nullable=False),
+    Column("writes", Integer, nullable=False),
+    PrimaryKeyConstraint("realm", "month"),
+)
