@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -52,3 +55,41 @@ def initialise(settings: Settings) -> Path:
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()
     return home
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one execution came to. ``figures`` is the metadata of the report pack, as plain values."""
+
+    run_id: str
+    success: bool
+    step: str = ""
+    message: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def execute(definitions: dg.Definitions, job: str) -> Outcome:
+    """Run ``job`` in this process, recorded in DAGSTER_HOME like any other run."""
+    with dg.DagsterInstance.get() as instance:
+        result = definitions.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+        failures = [event for event in result.all_events if event.is_step_failure]
+        if not result.success:
+            return Outcome(result.run_id, success=False, **_failure(failures))
+        figures: dict[str, Any] = {}
+        for event in result.get_asset_materialization_events():
+            if event.asset_key is not None and event.asset_key.path[1:] == ["reports", "pack"]:
+                figures = {
+                    key: getattr(value, "value", value)
+                    for key, value in event.materialization.metadata.items()
+                }
+        return Outcome(result.run_id, success=True, figures=figures)
+
+
+def _failure(failures: Sequence[dg.DagsterEvent]) -> dict[str, str]:
+    if not failures:
+        return {"step": "its start", "message": "see the run in the web UI"}
+    error = failures[0].step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    message = error.message.strip() if error is not None else "see the run in the web UI"
+    return {"step": str(failures[0].step_key), "message": message}

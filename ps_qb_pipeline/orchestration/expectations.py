@@ -1,0 +1,101 @@
+"""Great Expectations: the same rules by a second engine, nightly and on demand, with Data Docs.
+
+What lives here: one check a table that shows what Great Expectations says of all its rules, and the
+job around them. What does not: the rules and the engine (``validation``). The import costs seconds
+and hundreds of megabytes, so that no other job pays it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from ps_qb_pipeline.orchestration import steps
+from ps_qb_pipeline.orchestration.checks import asset_of
+from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.validation.outcomes import Outcome
+from ps_qb_pipeline.validation.rules import Contract
+
+CHECK = "great_expectations"
+
+
+def expectation_checks(runtime: Runtime, contracts: Mapping[str, Contract]) -> list[dg.AssetChecksDefinition]:
+    """One step that runs every rule of the connection through Great Expectations."""
+    name = runtime.name
+    judged = [
+        contract
+        for contract in contracts.values()
+        if any(rule.kind != "assertion" for rule in contract.rules)
+    ]
+
+    @dg.multi_asset_check(
+        name=f"{name}__expectations",
+        specs=[
+            dg.AssetCheckSpec(
+                CHECK,
+                asset=asset_of(name, contract.table),
+                description=f"All {len(contract.rules)} rules of {contract.table} as Great Expectations judges them.",
+            )
+            for contract in judged
+        ],
+        pool=f"warehouse_{name}",
+    )
+    def expectations() -> Iterator[dg.AssetCheckResult]:
+        outcomes, docs = steps.expect(runtime, judged)
+        for contract in judged:
+            found = [outcome for outcome in outcomes if outcome.table == contract.table]
+            yield _result(name, contract.table, found, docs)
+
+    return [expectations]
+
+
+def _result(connection: str, table: str, outcomes: list[Outcome], docs: str) -> dg.AssetCheckResult:
+    records = [
+        dg.TableRecord(
+            {
+                "rule": outcome.rule.name,
+                "verdict": outcome.verdict,
+                "failing": outcome.failing,
+                "evaluated": outcome.evaluated,
+                "failing_ids": ", ".join(outcome.failing_ids[:20]),
+            }
+        )
+        for outcome in outcomes
+    ]
+    grave = any(outcome.rule.severity == "error" for outcome in outcomes if not outcome.passed)
+    return dg.AssetCheckResult(
+        passed=all(outcome.passed for outcome in outcomes),
+        check_name=CHECK,
+        asset_key=asset_of(connection, table),
+        severity=dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "failing": sum(outcome.failing for outcome in outcomes),
+            "rules": dg.MetadataValue.table(records),
+            "data_docs": dg.MetadataValue.path(docs),
+        },
+    )
+
+
+def expectation_job(
+    runtime: Runtime, checks: list[dg.AssetChecksDefinition]
+) -> dg.UnresolvedAssetJobDefinition:
+    """The checks above and nothing else."""
+    keys = [key for definition in checks for key in definition.check_keys]
+    return dg.define_asset_job(
+        f"expectations_{runtime.name}",
+        selection=dg.AssetSelection.checks(*keys),
+        description=f"Every rule of {runtime.name} through Great Expectations, with Data Docs.",
+        executor_def=dg.in_process_executor,
+    )
+
+
+def nightly_expectations(runtime: Runtime) -> dg.ScheduleDefinition:
+    """An hour after the nightly refresh."""
+    return dg.ScheduleDefinition(
+        name=f"{runtime.name}_nightly_expectations",
+        job_name=f"expectations_{runtime.name}",
+        cron_schedule="30 4 * * *",
+        execution_timezone=runtime.connection.accounting.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )

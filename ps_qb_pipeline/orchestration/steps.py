@@ -1,0 +1,225 @@
+"""The steps of the main job as plain functions: what an asset calls and the command line may call too.
+
+What lives here: the order in which rooms are used within one step. What does not: Dagster objects
+(``assets``) and the work itself (the rooms). Every step can be repeated at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from ps_qb_pipeline.accounting.documents import (
+    Customer,
+    Document,
+    Item,
+    customer_from_json,
+    from_json,
+    item_from_json,
+)
+from ps_qb_pipeline.errors import IntegrityError
+from ps_qb_pipeline.orchestration import metadata
+from ps_qb_pipeline.orchestration.landing import (
+    BOOKS,
+    SHOP,
+    BooksLanding,
+    ConnectionCursors,
+    ShopLanding,
+    raw_tables,
+)
+from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.posting.protocol import PostingResult, post
+from ps_qb_pipeline.prestashop.extract import ExtractResult, extract
+from ps_qb_pipeline.quickbooks import mirror
+from ps_qb_pipeline.quickbooks.references import References
+from ps_qb_pipeline.state import intents
+from ps_qb_pipeline.state.cursors import Cursors
+from ps_qb_pipeline.state.database import reading
+from ps_qb_pipeline.validation import holds, sql_engine
+from ps_qb_pipeline.validation.outcomes import Outcome
+from ps_qb_pipeline.validation.rules import Contract
+from ps_qb_pipeline.warehouse import ledger, models, tables
+
+logger = logging.getLogger(__name__)
+
+
+def pull_shop(runtime: Runtime, *, full: bool = False) -> ExtractResult:
+    """Read what is new in the shop into ``raw.prestashop_*``; everything the first time or with ``full``."""
+    cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, SHOP)
+    with runtime.shop() as shop:
+        result = extract(shop, cursors, ShopLanding(runtime), full=full)
+    logger.info(
+        "%s: %d requests to the shop, %d rows read, %d new or changed, %d set aside",
+        runtime.name, result.requests, result.read.total(), result.inserted.total(), len(result.poisoned),
+    )  # fmt: skip
+    return result
+
+
+def pull_books(runtime: Runtime, *, full: bool = False) -> mirror.MirrorResult:
+    """Bring ``raw.quickbooks_*`` up to what QuickBooks holds, and ``control.intents`` up to the control plane."""
+    cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS)
+    landing = BooksLanding(runtime)
+    with runtime.books() as books:
+        result = mirror.pull(books, landing.land, cursors, full=full, alive=landing.alive)
+    export_intents(runtime)
+    return result
+
+
+@dataclass(slots=True)
+class Made:
+    """Relations that a step has made, with what their pages show, and the verdicts on their rules."""
+
+    shown: dict[str, metadata.Metadata] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+def make_models(runtime: Runtime, wanted: Sequence[models.Model], contracts: Sequence[Contract]) -> Made:
+    """Run the SQL models ``wanted`` and the rules of ``contracts``."""
+    made = Made()
+    everything = models.load_models()
+    with runtime.warehouse(f"make {len(wanted)} models") as con:
+        prepare(con)
+        chosen = {model.name: model for model in wanted}
+        for run in models.iterate_models(con, everything, select=chosen, variables=_variables(runtime)):
+            made.shown[run.name] = metadata.model_metadata(con, chosen[run.name], run)
+        made.outcomes = sql_engine.evaluate(con, [rule for contract in contracts for rule in contract.rules])
+    return made
+
+
+def make_ledger(
+    runtime: Runtime, contracts: Sequence[Contract], guarding: Sequence[Contract], *, full: bool = False
+) -> Made:
+    """Translate orders into ``ledger.*``, check them, and write the holds of every rule that guards posting."""
+    del full  # the whole ledger is computed each time: what is not changed comes out the same
+    made = Made()
+    with runtime.warehouse("build the ledger") as con:
+        result = ledger.build_ledger(
+            con,
+            runtime.connection.accounting,
+            runtime.connection.go_live,
+            progress=lambda done, total: runtime.progress("orders", done, total),
+        )
+        logger.info("%s: %d orders translated in %.1f s", runtime.name, result.orders, result.seconds)
+        before_books = {c.table: c for c in guarding if c.table.startswith((f"staging.{SHOP}_", "ledger."))}
+        gate = holds.gate(con, before_books, now=datetime.now(UTC))
+        wanted = {contract.table for contract in contracts}
+        made.outcomes = [outcome for outcome in gate.outcomes if outcome.table in wanted]
+        for relation in (*tables.LEDGER, "validation.holds"):
+            made.shown[relation] = metadata.table(con, relation)
+    return made
+
+
+def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
+    """Bring the documents of the ledger that nothing holds into QuickBooks. Nothing is sent unless armed."""
+    if not runtime.armed():
+        logger.warning("%s: posting is off; psqb go-live switches it on", runtime.name)
+        export_intents(runtime)
+        return {"armed": False}
+    with runtime.warehouse("read the documents to post") as con:
+        documents, customers, items = wanted_documents(con)
+    with runtime.books() as books:
+        result = post(
+            documents,
+            customers,
+            items,
+            books=books,
+            names=References.read(books),
+            store=runtime.engine,
+            run_id=run_id,
+            connection=runtime.name,
+            create_items=runtime.connection.accounting.missing_items == "create",
+        )
+    export_intents(runtime)
+    _log_posting(runtime, result)
+    return {
+        "armed": True,
+        **result.counts(),
+        "stopped": result.stopped or None,
+        "waiting": result.waiting or None,
+    }
+
+
+def _log_posting(runtime: Runtime, result: PostingResult) -> None:
+    counts = {name: count for name, count in result.counts().items() if count}
+    logger.info("%s: posting: %s %s", runtime.name, counts, result.stopped)
+
+
+def wanted_documents(con: duckdb.DuckDBPyConnection) -> tuple[list[Document], list[Customer], list[Item]]:
+    """What may be posted now: documents of postable sources without a hold, and the cards that they name."""
+    documents = [
+        from_json(row[0])
+        for row in con.execute(
+            """
+            select body from ledger.documents as document
+            where not exists (from validation.holds as hold where hold.order_id = document.order_id)
+            order by txn_date, key
+            """
+        ).fetchall()
+    ]
+    customers = [
+        customer_from_json(row[0]) for row in con.execute("select body from ledger.customers").fetchall()
+    ]
+    items = [item_from_json(row[0]) for row in con.execute("select body from ledger.items").fetchall()]
+    return documents, customers, items
+
+
+def export_intents(runtime: Runtime) -> None:
+    """Copy the connection's intents into ``control.intents``, where reconciliation reads them."""
+    import pyarrow as pa
+
+    with reading(runtime.engine) as tx:
+        rows = list(intents.export(tx, runtime.name))
+    with runtime.warehouse("copy the intents") as con:
+        tables.create_tables(con, only="control")
+        con.execute("delete from control.intents")
+        if rows:
+            con.register("exported", pa.Table.from_pylist(rows))
+            con.execute("insert into control.intents by name select * from exported")
+            con.unregister("exported")
+
+
+def prepare(con: duckdb.DuckDBPyConnection) -> None:
+    """Make, empty, every table that a model may read and that nothing has filled yet."""
+    models.prepare(con, raw_tables())
+    tables.create_tables(con)
+
+
+def expect(runtime: Runtime, contracts: Sequence[Contract]) -> tuple[list[Outcome], str]:
+    """The verdicts of Great Expectations on ``contracts``, and the first page of its Data Docs."""
+    from ps_qb_pipeline.validation import gx_engine
+
+    docs = runtime.settings.data_dir(runtime.name) / "data_docs"
+    rules = [rule for contract in contracts for rule in contract.rules if rule.kind != "assertion"]
+    with runtime.warehouse("Great Expectations", read_only=True) as con:
+        outcomes = gx_engine.evaluate(con, rules, pii={c.table: c.pii for c in contracts}, docs=docs)
+    return outcomes, str(gx_engine.docs_index(docs))
+
+
+def _variables(runtime: Runtime) -> Mapping[str, object]:
+    return {"as_of": runtime.clock.now(), "home_currency": runtime.connection.accounting.home_currency}
+
+
+def write_reports(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
+    """Write the report pack of the connection and return its key figures and where its files lie."""
+    from ps_qb_pipeline.reports import html, model, workbook
+
+    folder = runtime.settings.data_dir(runtime.name) / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    with runtime.warehouse("write the reports", read_only=True) as con:
+        report = model.read_report(con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now())
+    page, book = folder / "report.html", folder / "report.xlsx"
+    html.write_html(report, page)
+    workbook.write_workbook(report, book)
+    return {**model.summary(report), "html": page, "workbook": book}
+
+
+def prove(summary: Mapping[str, Any]) -> None:
+    """Raise IntegrityError when an amount is in no class: a bug of ours, never an exception of the shop's."""
+    broken = {currency: amount for currency, amount in summary["unclassified"].items() if amount}
+    if broken:
+        raise IntegrityError(f"amounts in no class or in two: {broken}; the run cannot be trusted", **broken)
