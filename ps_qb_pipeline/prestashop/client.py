@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,6 +90,8 @@ class Shop:
         """The shop's default language once it is known; texts in languages are then asked for in it."""
         self.requests = 0
         """Requests sent so far, retries included."""
+        self.requests_of: Counter[str] = Counter()
+        """The same by resource."""
         self.version = ""
         """PrestaShop's version, once an answer told it."""
         self.server_time: int | None = None
@@ -146,7 +149,7 @@ class Shop:
             try:
                 found = self._read_list(call, resource.list_key, parameters, attempts)
             except ShopRefused as error:
-                if not self._leave_out(resource, error):
+                if not self._leave_out(resource, error) and not self._drop_language(error):
                     raise
                 continue
             return self._page(resource, found)
@@ -172,6 +175,21 @@ class Shop:
                 raise wire.unusable(call, "an entry of the list of ids has no id")
             ids.append(number)
         return ids
+
+    def exists(self, resource: Resource, number: int) -> bool:
+        """Whether the object ``number`` is there, though lists may hide it."""
+        call = Call("GET", resource.name)
+        parameters = {"display": "[id]", "id_shop": "all", "output_format": "JSON"}
+        address = self._address(f"{resource.name}/{number}", parameters)
+        try:
+            for attempt in self._attempts(None):
+                with attempt:
+                    wire.list_objects(self._send(call, address), call, resource.list_key)
+        except ShopRefused as error:
+            if error.facts.get("status") != 404:
+                raise
+            return 131 in error.facts["codes"]
+        return True
 
     def rights(self) -> dict[str, frozenset[str]]:
         """The methods (``get``, ``put``, ``post``, ``patch``, ``delete``) that the key may use, by resource."""
@@ -215,6 +233,13 @@ class Shop:
         if named is None or named.group(1) not in resource.optional - already:
             return False
         self._left_out[resource.name] = already | {named.group(1)}
+        return True
+
+    def _drop_language(self, error: ShopRefused) -> bool:
+        """Whether the shop refused the language, which is no longer asked for then."""
+        if 81 not in error.facts.get("codes", ()) or self.language is None:
+            return False
+        self.language = None
         return True
 
     def _read_list(
@@ -278,6 +303,7 @@ class Shop:
         headers = {"Content-Type": "text/xml; charset=utf-8"} if body is not None else {}
         with self._lock:
             self.requests += 1
+            self.requests_of[call.resource] += 1
         try:
             request = self._http.build_request(call.method, address, content=body, headers=headers)
             response = self._http.send(request, stream=True)

@@ -326,7 +326,7 @@ class Extraction:
         self._count(orders, pages)
         found |= {row.id: row for row in records(pages)}
         gone = ids - found.keys() - {one.id for page in pages for one in page.poisoned}
-        self._land_deleted(
+        self.land_deleted(
             orders, gone & self.warehouse.known_of("orders", "id", sorted(gone)).keys() if gone else ()
         )
         numbers = sorted(found)
@@ -396,7 +396,7 @@ class Extraction:
             else set()
         )
         self.result.unsettled |= {known[number] for number in whole}
-        self._land_deleted(resource, gone - whole)
+        self.land_deleted(resource, gone - whole)
 
     def _refresh_unknown(self, headers: list[dict[str, Any]], found: Mapping[str, list[Record]]) -> None:
         used: dict[str, set[Any]] = {
@@ -448,7 +448,8 @@ class Extraction:
                 resource.name, resource.columns, rows, datetime.now(UTC)
             )
 
-    def _land_deleted(self, resource: Resource, ids: Iterable[int]) -> None:
+    def land_deleted(self, resource: Resource, ids: Iterable[int]) -> None:
+        """Lands that the rows ``ids`` are gone from the shop."""
         rows = [Record(number, {"id": number}, "null", "deleted", deleted=True) for number in sorted(ids)]
         if rows:
             landed = self.warehouse.land(resource.name, resource.columns, rows, datetime.now(UTC))

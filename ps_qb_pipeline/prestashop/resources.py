@@ -9,7 +9,7 @@ internet addresses are not among them, so that they cannot be landed, logged or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["int", "decimal", "bool", "text", "datetime", "date", "i18n", "json"]
@@ -48,6 +48,12 @@ class Resource:
     def display(self) -> str:
         """The value of the ``display`` parameter: exactly the columns of this table."""
         return display(self, without=frozenset())
+
+    def slim(self, *columns: str) -> Resource:
+        """The same resource with its id and ``columns`` only."""
+        kept = {name: self.columns[name] for name in ("id", *columns)}
+        inner = {name: fields for name, fields in self.associations.items() if name in kept}
+        return replace(self, columns=kept, associations=inner, optional=self.optional & kept.keys())
 
 
 def display(resource: Resource, *, without: frozenset[str]) -> str:

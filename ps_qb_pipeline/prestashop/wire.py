@@ -31,6 +31,7 @@ _QUOTABLE = frozenset({*range(25, 42), *range(84, 94), 101, 131, 132, 999})
 _PHP_PLACE = re.compile(r"\(([^()]{1,200}), line (\d{1,6})\)")
 _SNIPPET = 160
 _XML_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ENTITIES = {"\r": "&#13;"}
 _SPACE = " \t\r\n"
 
 
@@ -310,7 +311,9 @@ def clean_text(text: str) -> str:
 
 def entity(name: str, fields: Iterable[tuple[str, str | int | Decimal]]) -> bytes:
     """The XML document that writes one entity: ``fields`` in their order, values escaped."""
-    inner = "".join(f"<{field}>{escape(clean_text(_value(value)))}</{field}>" for field, value in fields)
+    inner = "".join(
+        f"<{field}>{escape(clean_text(_value(value)), _ENTITIES)}</{field}>" for field, value in fields
+    )
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<prestashop><{name}>{inner}</{name}></prestashop>'.encode()
     )

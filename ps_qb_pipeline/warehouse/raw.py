@@ -359,5 +359,19 @@ class RawWarehouse:
         wanted = set(values)
         return {number: value for number, value in rows if value in wanted}
 
+    def values(self, name: str, columns: Sequence[str], ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+        """The newest values of ``columns`` of the rows ``ids`` of ``name`` that are not deleted at their source."""
+        table = self._table(name)
+        if not ids or not _exists(self._con, table):
+            return {}
+        picked = ", ".join(f'"{_checked(column)}"' for column in columns)
+        rows = self._con.execute(
+            f"select id, {picked} from {table} where connection = $connection "  # noqa: S608
+            "and id in (select unnest($ids::bigint[])) "
+            "qualify row_number() over (partition by id order by landing_id desc) = 1 and not deleted_at_source",
+            {"connection": self._connection, "ids": list(ids)},
+        ).fetchall()
+        return {row[0]: tuple(row[1:]) for row in rows}
+
     def _table(self, name: str) -> str:
         return _checked(f"raw.{self._system}_{name}")
