@@ -27,7 +27,7 @@ TABLES = (
     "terms",
     "departments",
 )
-"""The tables (without schema) that a look-up is made of; ``classes`` and ``preferences`` besides."""
+"""The tables (without schema) that a look-up is made of; ``classes``, ``company_currencies`` and ``preferences`` besides."""
 _PSEUDO_TAX_CODES = ("TAX", "NON")
 _READ = (
     "Account",
@@ -39,6 +39,7 @@ _READ = (
     "Term",
     "Department",
     "Class",
+    "CompanyCurrency",
 )
 
 
@@ -87,6 +88,15 @@ class References:
         self.home_currency: str = preferences.get("home_currency") or ""
         self.multi_currency = bool(preferences.get("multi_currency"))
         self.class_per_line = bool(preferences.get("class_tracking_per_line"))
+        self.class_tracking = _either(preferences, "class_tracking", "class_tracking_per_line")
+        self.track_departments: bool | None = preferences.get("track_departments")
+        self.custom_txn_numbers: bool | None = preferences.get("custom_txn_numbers")
+        self.using_sales_tax: bool | None = preferences.get("using_sales_tax")
+        self._currencies = {
+            str(row.get("code"))
+            for row in tables.get("company_currencies", ())
+            if row.get("active") is not False
+        }
         self._lists = {
             table: _index(tables.get(table, ())) for table in (*TABLES, "classes") if table != "tax_rates"
         }
@@ -212,6 +222,26 @@ class References:
         else:
             self._documents[key] = (kind, qbo_id)
 
+    def add(self, table: str, row: Row) -> None:
+        """A typed row was created in the company, or read again."""
+        if table == "tax_rates":
+            self._rates[str(row["id"])] = row
+        elif table == "company_currencies":
+            self._currencies.add(str(row.get("code")))
+        elif table in self._lists:
+            self._lists[table] |= _index([row])
+
+    def has_currency(self, code: str) -> bool:
+        """Whether the company keeps this currency."""
+        return code in self._currencies
+
+    def rates_of(self, code: str) -> set[Decimal]:
+        """The percentages of a tax code's sales rates; empty for an unknown code."""
+        found = self._lists["tax_codes"].get(_folded(code))
+        listed = typed(found.row.get("sales_tax_rates"), "json") or () if found else ()
+        ids = [str((detail.get("TaxRateRef") or {}).get("value")) for detail in listed]
+        return {value for one in ids for value in _percentages(self._rates.get(one, {}))}
+
     def holds(self, table: str, name: str) -> Named | None:
         """The row of a name list, active or not."""
         return self._lists[table].get(_folded(name))
@@ -223,6 +253,12 @@ class References:
         if not found.active:
             raise UnknownName(kind, name, hint=" as an active row")
         return found.id
+
+
+def _either(preferences: Row, *names: str) -> bool | None:
+    """True where one of them is on, None where none of them is known."""
+    known = [preferences[name] for name in names if preferences.get(name) is not None]
+    return any(known) if known else None
 
 
 def _folded(name: str) -> str:

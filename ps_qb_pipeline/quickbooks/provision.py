@@ -1,0 +1,361 @@
+"""Setting a company up: creating what the accountant's policy names and the company lacks.
+
+What lives here: a plan that can be shown first, and carrying it out, any number of times with the
+same end. What does not: switching QuickBooks' own settings, which only a person may (multi-currency
+can never be switched off again); what is needed of them is listed as problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from ps_qb_pipeline.accounting.policy import Policy, TaxCode, TaxRate
+from ps_qb_pipeline.errors import BooksFault
+from ps_qb_pipeline.quickbooks.answers import Reply
+from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.quickbooks.references import References
+from ps_qb_pipeline.quickbooks.texts import NAME_LENGTH, canonical, line_text
+
+AccountKind = Literal["bank", "income", "discount", "expense", "fees", "exchange", "liability"]
+
+_ACCOUNT_TYPES: dict[AccountKind, tuple[str, str]] = {
+    "bank": ("Bank", "Checking"),
+    "income": ("Income", "SalesOfProductIncome"),
+    "discount": ("Income", "DiscountsRefundsGiven"),
+    "expense": ("Expense", "OtherMiscellaneousServiceCost"),
+    "fees": ("Expense", "BankCharges"),
+    "exchange": ("Other Expense", "ExchangeGainOrLoss"),
+    "liability": ("Other Current Liability", "OtherCurrentLiabilities"),
+}
+"""AccountType and AccountSubType. Clearing accounts are of type Bank: only those pay a fee or a refund."""
+
+_POLICY_ACCOUNTS: tuple[tuple[str, AccountKind], ...] = (
+    ("income", "income"),
+    ("shipping", "income"),
+    ("wrapping", "income"),
+    ("ecotax", "income"),
+    ("discount", "discount"),
+    ("rounding", "income"),
+    ("restocking", "income"),
+    ("store_credit", "liability"),
+    ("gift_card", "liability"),
+    ("customer_deposits", "liability"),
+    ("tax_liability", "liability"),
+    ("deferred_income", "liability"),
+    ("chargebacks", "expense"),
+    ("fees", "fees"),
+    ("exchange", "exchange"),
+    ("bank", "bank"),
+)
+
+SPECIAL_ITEMS: tuple[tuple[str, str], ...] = (
+    ("PS Goods", "income"),
+    ("PS Shipping", "shipping"),
+    ("PS Discount", "discount"),
+    ("PS Gift wrap", "wrapping"),
+    ("PS Ecotax", "ecotax"),
+    ("PS Rounding", "rounding"),
+    ("PS Restocking fee", "restocking"),
+    ("PS Store credit", "store_credit"),
+    ("PS Gift card", "gift_card"),
+    ("PS Customer deposits", "customer_deposits"),
+    ("PS Chargebacks", "chargebacks"),
+    ("PS Sales tax", "tax_liability"),
+)
+"""Item name and the policy's account that it posts to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to be created. ``name`` is its full name; ``detail`` says the rest to a person."""
+
+    entity: str
+    name: str
+    detail: str = ""
+    account_kind: AccountKind | None = None
+    currency: str = ""
+    account: str = ""
+    tax: TaxCode | None = None
+    purchase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be created, in order, and what only a person can change in QuickBooks."""
+
+    steps: tuple[Step, ...]
+    problems: tuple[str, ...] = ()
+
+
+class ProvisionBooks(Protocol):
+    """What provisioning needs of the client."""
+
+    realm: str
+
+    def create(self, entity: str, body: bytes, requestid: str) -> Reply:
+        """Create an object."""
+        ...
+
+    def create_tax_code(self, body: bytes, requestid: str) -> Reply:
+        """Create a tax code with its rates."""
+        ...
+
+    def query_all(self, entity: str, where: str = "") -> Iterator[dict[str, Any]]:
+        """Every row of an entity."""
+        ...
+
+
+def plan(policy: Policy, names: References, *, currencies: Collection[str] = ()) -> Plan:
+    """What the company lacks. ``currencies`` are those of the shop's orders; the home currency is one."""
+    used = tuple(dict.fromkeys((policy.home_currency, *currencies)))
+    steps = [
+        *_currency_steps(policy, names, used),
+        *_account_steps(policy, names, used),
+        *_tax_steps(policy, names),
+        *_item_steps(policy, names),
+        *_list_steps(policy, names),
+        *_customer_steps(policy, names, used),
+    ]
+    return Plan(tuple(dict.fromkeys(steps)), tuple(_problems(policy, names, used, steps)))
+
+
+# -- what is missing ---------------------------------------------------------------------------
+
+
+def _currency_steps(policy: Policy, names: References, currencies: Iterable[str]) -> Iterator[Step]:
+    if names.multi_currency:
+        for code in currencies:
+            if code != policy.home_currency and not names.has_currency(code):
+                yield Step("CompanyCurrency", code, "currency of the shop's orders", currency=code)
+
+
+def _account_steps(policy: Policy, names: References, currencies: Iterable[str]) -> Iterator[Step]:
+    for name, kind, currency in wanted_accounts(policy, currencies):
+        parts = name.split(":")
+        for depth in range(1, len(parts) + 1):
+            full = ":".join(parts[:depth])
+            if names.holds("accounts", full) is None:
+                leaf = depth == len(parts)
+                yield Step(
+                    "Account",
+                    full,
+                    ", ".join(part for part in (_ACCOUNT_TYPES[kind][0], currency if leaf else "") if part),
+                    account_kind=kind,
+                    currency=currency if leaf else policy.home_currency,
+                )
+
+
+def wanted_accounts(policy: Policy, currencies: Iterable[str]) -> Iterator[tuple[str, AccountKind, str]]:
+    """Every account that the policy names: full name, kind and currency."""
+    home = policy.home_currency
+    listed: list[tuple[str, AccountKind]] = [
+        (getattr(policy.accounts, field), kind) for field, kind in _POLICY_ACCOUNTS
+    ]
+    listed += [(name, "income") for name in policy.accounts.income_by_category.values()]
+    listed += [(rule.income_account, "income") for rule in policy.rules]
+    for method in policy.methods.values():
+        listed += [(method.account, "bank"), (method.holding_account, "bank"), (method.fees_account, "fees")]
+    for name, kind in listed:
+        if not name:
+            continue
+        for currency in currencies if "{CUR}" in name else (home,):
+            yield name.replace("{CUR}", currency), kind, currency
+
+
+def _tax_steps(policy: Policy, names: References) -> Iterator[Step]:
+    if policy.tax_mode in {"US_AST", "NO_TAX"}:
+        return
+    for name, code in policy.tax_codes.items():
+        if names.holds("tax_codes", name) is None:
+            rates = " + ".join(f"{rate.percent.normalize():f} %" for rate in code.rates)
+            yield Step("TaxCode", name, rates or "no rate", tax=code, purchase=name == policy.fees_tax_code)
+
+
+def _item_steps(policy: Policy, names: References) -> Iterator[Step]:
+    wanted = dict(SPECIAL_ITEMS)
+    wanted.setdefault(policy.generic_item, "income")
+    for name, field in wanted.items():
+        if names.holds("items", name) is None:
+            account = getattr(policy.accounts, field)
+            yield Step("Item", name, f"service item on {account}", account=account)
+
+
+def _list_steps(policy: Policy, names: References) -> Iterator[Step]:
+    wanted = [
+        *(("PaymentMethod", "payment_methods", method.books_name) for method in policy.methods.values()),
+        *(("Department", "departments", name) for name in policy.locations.values()),
+        *(("Class", "classes", name) for name in policy.classes.values()),
+        *(("Department", "departments", rule.location) for rule in policy.rules),
+        *(("Class", "classes", rule.klass) for rule in policy.rules),
+    ]
+    for entity, table, name in wanted:
+        if name and names.holds(table, name) is None:
+            yield Step(entity, name)
+
+
+def _customer_steps(policy: Policy, names: References, currencies: Iterable[str]) -> Iterator[Step]:
+    stems = []
+    if policy.posting == "daily":
+        stems.append("PS Daily")
+    if policy.customer_names == "pseudonymous":
+        stems.append("PS Guests")
+    for stem in stems:
+        for currency in currencies:
+            name = f"{stem} {currency}"
+            if names.holds("customers", name) is None:
+                yield Step("Customer", name, "summary customer", currency=currency)
+
+
+def _problems(
+    policy: Policy, names: References, currencies: Collection[str], steps: Iterable[Step]
+) -> Iterator[str]:
+    if names.home_currency and names.home_currency != policy.home_currency:
+        yield (
+            f"the company's home currency is {names.home_currency}, the settings say {policy.home_currency}; "
+            "correct accounting.home_currency"
+        )
+    foreign = sorted(set(currencies) - {policy.home_currency})
+    if foreign and not names.multi_currency:
+        yield (
+            f"the shop sells in {', '.join(foreign)} too, and multi-currency is off in QuickBooks; switch it on "
+            "there (it can never be switched off again), or leave these orders held"
+        )
+    if names.custom_txn_numbers is False:
+        yield (
+            "custom transaction numbers are off, so QuickBooks would number our documents itself; switch them on: "
+            "Account and settings, Sales, Sales form content"
+        )
+    if names.using_sales_tax is False and policy.tax_mode != "NO_TAX":
+        yield "sales tax is off in QuickBooks; set it up there, or choose accounting.tax_mode NO_TAX"
+    for entity, tracked in (("Department", names.track_departments), ("Class", names.class_tracking)):
+        if tracked is False and any(step.entity == entity for step in steps):
+            word = "locations" if entity == "Department" else "classes"
+            yield f"the settings use {word}, and QuickBooks does not track them; switch tracking on there"
+    yield from _inactive(policy, names, currencies)
+    yield from _tax_problems(policy, names)
+
+
+def _inactive(policy: Policy, names: References, currencies: Iterable[str]) -> Iterator[str]:
+    accounts = {name for name, _, _ in wanted_accounts(policy, currencies)}
+    wanted = [("accounts", name) for name in sorted(accounts)]
+    wanted += [("items", name) for name, _ in SPECIAL_ITEMS]
+    wanted += [("tax_codes", name) for name in policy.tax_codes]
+    for table, name in wanted:
+        found = names.holds(table, name)
+        if found is not None and not found.active:
+            yield f"{name} exists but is inactive ({table.replace('_', ' ')}); make it active in QuickBooks"
+
+
+def _tax_problems(policy: Policy, names: References) -> Iterator[str]:
+    if policy.tax_mode in {"US_AST", "NO_TAX"}:
+        return
+    for name, code in policy.tax_codes.items():
+        if names.holds("tax_codes", name) is None:
+            continue
+        present = names.rates_of(name)
+        wanted = {rate.percent for rate in code.rates}
+        if wanted - present and not (wanted == {Decimal(0)} and not present):
+            shown = ", ".join(f"{rate.normalize():f} %" for rate in sorted(present)) or "no rate"
+            yield (
+                f"tax code {name} has {shown} in QuickBooks, the settings want "
+                f"{', '.join(f'{rate.normalize():f} %' for rate in sorted(wanted))}; rename one of the two"
+            )
+
+
+# -- carrying it out ---------------------------------------------------------------------------
+
+
+def carry_out(todo: Plan, books: ProvisionBooks, names: References) -> tuple[Step, ...]:
+    """Create what the plan names, parents first; ``names`` learns every new id. The steps done.
+
+    Raises BooksFault for a refusal (its ``facts`` hold entity and name). What was created before stays:
+    a new plan leaves it out.
+    """
+    done: list[Step] = []
+    for step in todo.steps:
+        if step.entity == "TaxCode":
+            _create_tax_code(step, books, names)
+        else:
+            _create(step, books, names)
+        done.append(step)
+    return tuple(done)
+
+
+def _create(step: Step, books: ProvisionBooks, names: References) -> None:
+    body = canonical(_body(step, names))
+    try:
+        reply = books.create(step.entity, body, requestid(books.realm, step.entity, body))
+    except BooksFault as error:
+        raise _named(error, step) from error
+    entity = ENTITIES[step.entity]
+    row = reply.body[step.entity]
+    names.add(entity.table, {"id": entity.identity(row), **entity.values(row)})
+
+
+def _body(step: Step, names: References) -> dict[str, Any]:
+    parent, _, own = step.name.rpartition(":")
+    name = line_text(own, NAME_LENGTH)
+    if step.entity == "Account" and step.account_kind is not None:
+        account_type, sub_type = _ACCOUNT_TYPES[step.account_kind]
+        body: dict[str, Any] = {"Name": name, "AccountType": account_type, "AccountSubType": sub_type}
+        if parent:
+            body |= {"SubAccount": True, "ParentRef": {"value": names.account(parent)}}
+        if names.multi_currency and step.currency:
+            body["CurrencyRef"] = {"value": step.currency}
+        return body
+    if step.entity == "Item":
+        return {"Name": name, "Type": "Service", "IncomeAccountRef": {"value": names.account(step.account)}}
+    if step.entity == "Customer":
+        currency = {"CurrencyRef": {"value": step.currency}} if names.multi_currency else {}
+        return {"DisplayName": name, **currency}
+    if step.entity == "CompanyCurrency":
+        return {"Code": step.currency}
+    return {"Name": name}
+
+
+def _create_tax_code(step: Step, books: ProvisionBooks, names: References) -> None:
+    code = step.tax
+    assert code is not None
+    agency = _agency(code.agency, books)
+    sides = ("Sales", "Purchase") if step.purchase else ("Sales",)
+    rates = {str(row["Name"]).casefold(): str(row["Id"]) for row in books.query_all("TaxRate")}
+    details: list[dict[str, Any]] = []
+    for rate in code.rates or (TaxRate(step.name, Decimal(0)),):
+        for side in sides:
+            name = rate.name if side == "Sales" else f"{rate.name} (purchases)"
+            existing = rates.get(name.casefold())
+            fresh = {"TaxRateName": name, "RateValue": rate.percent, "TaxAgencyId": agency}
+            details.append({**({"TaxRateId": existing} if existing else fresh), "TaxApplicableOn": side})
+    body = canonical({"TaxCode": step.name, "TaxRateDetails": details})
+    try:
+        books.create_tax_code(body, requestid(books.realm, "TaxService", body))
+    except BooksFault as error:
+        raise _named(error, step) from error
+    # The answer names ids only: the new rows are read back whole.
+    for entity in (ENTITIES["TaxRate"], ENTITIES["TaxCode"]):
+        for row in books.query_all(entity.name):
+            names.add(entity.table, {"id": entity.identity(row), **entity.values(row)})
+
+
+def _agency(name: str, books: ProvisionBooks) -> str:
+    for row in books.query_all("TaxAgency"):
+        if str(row.get("DisplayName", "")).casefold() == name.casefold():
+            return str(row["Id"])
+    body = canonical({"DisplayName": name})
+    reply = books.create("TaxAgency", body, requestid(books.realm, "TaxAgency", body))
+    return str(reply.body["TaxAgency"]["Id"])
+
+
+def requestid(realm: str, entity: str, body: bytes) -> str:
+    """The idempotency key of one set-up request: the same for the same bytes."""
+    return hashlib.sha256(b"|".join((b"setup", realm.encode(), entity.encode(), body))).hexdigest()[:32]
+
+
+def _named(error: BooksFault, step: Step) -> BooksFault:
+    return BooksFault(
+        f"{step.entity} {step.name!r}: {error}", fault=error.fault, entity=step.entity, name=step.name
+    )
