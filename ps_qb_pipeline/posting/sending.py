@@ -111,7 +111,7 @@ def _without_answer(
             verdict = _not_sent(worker, "throttled", error.retry_after)
         case BooksNotSent():
             worker.failed("QuickBooks cannot be reached")
-            verdict = _not_sent(worker, "not sent", NOT_SENT_PAUSE, forget=True)
+            verdict = _not_sent(worker, "not sent", NOT_SENT_PAUSE)
         case ReconnectNeeded():
             worker.outage = "QuickBooks must be connected again"
             verdict = _not_sent(worker, "reconnect needed", 0.0)
@@ -183,13 +183,10 @@ def _item(bid: str, intent: Intent) -> BatchItem:
     return BatchItem(bid, operation, intent.entity, intent.body, "void" if intent.operation == "void" else "")
 
 
-def _not_sent(worker: Worker, reason: str, pause: float, *, forget: bool = False) -> Verdict:
+def _not_sent(worker: Worker, reason: str, pause: float) -> Verdict:
     """Nothing was written: back to PLANNED, not before a pause."""
     not_before = worker.clock.now() + timedelta(seconds=pause) if pause else None
-    changes: dict[str, Any] = {"not_before": not_before}
-    if forget:
-        changes["first_sent_at"] = None
-    return Verdict(PLANNED, reason, changes)
+    return Verdict(PLANNED, reason, {"not_before": not_before})
 
 
 def _refused_request(worker: Worker, sent: Sequence[Intent], fault: Fault) -> dict[str, Verdict]:
@@ -278,6 +275,9 @@ def settle_one(worker: Worker, tx: Connection, intent: Intent, verdict: Verdict)
     if verdict.state == PLANNED:
         # It was never written, so this sending does not count.
         changes = {**changes, "attempts": intent.attempts - 1, "owner": "", "lease_until": None}
+        if intent.attempts == 1:
+            # Nothing of it ever reached QuickBooks: its body may still follow the document.
+            changes["first_sent_at"] = None
     if verdict.state == UNKNOWN:
         changes = {**changes, "owner": "", "lease_until": None}
     moved = intents.move(

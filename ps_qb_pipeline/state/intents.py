@@ -23,6 +23,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from ps_qb_pipeline.errors import IntegrityError
+from ps_qb_pipeline.state.owners import is_gone
 from ps_qb_pipeline.state.tables import intent_events, intents
 
 PLANNED, SENT, UNKNOWN, CONFIRMED = "PLANNED", "SENT", "UNKNOWN", "CONFIRMED"
@@ -296,6 +297,10 @@ NO_FAULT: Mapping[str, Any] = {"cause": "", "fault_code": "", "fault_field": "",
 def claim(tx: Connection, intent: Intent, by: Claim) -> Intent | None:
     """Take the intent for ourselves: the epoch grows by one. None when another worker holds or took it."""
     free = intents.c.lease_until.is_(None) | (intents.c.lease_until <= by.now) | (intents.c.owner == by.owner)
+    if is_gone(intent.owner):
+        # Its process was killed on this machine: nobody needs to wait for its lease. The epoch proves
+        # that the row still has this owner.
+        free = intents.c.owner == intent.owner
     changes = {"epoch": intent.epoch + 1, "owner": by.owner, "lease_until": by.lease_until}
     where = _same(intent) & free
     if tx.execute(update(intents).where(where).values(**changes)).rowcount != 1:

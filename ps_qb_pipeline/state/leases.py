@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from ps_qb_pipeline.errors import Busy
 from ps_qb_pipeline.state.clock import Clock
 from ps_qb_pipeline.state.database import writing
+from ps_qb_pipeline.state.owners import is_gone
 from ps_qb_pipeline.state.tables import leases
 
 
@@ -42,7 +43,7 @@ def acquire(engine: Engine, name: str, *, owner: str, seconds: float, clock: Clo
             return Lease(name, owner, 1, deadline)
         # A lease from the far future was written by a clock that ran ahead: nobody holds one that long.
         free = row["until"] <= now or row["until"] > now + timedelta(seconds=max(seconds, 3600.0) * 2)
-        if row["owner"] not in {owner, ""} and not free:
+        if row["owner"] not in {owner, ""} and not free and not is_gone(row["owner"]):
             return None
         epoch = int(row["epoch"]) + 1
         tx.execute(update(leases).where(leases.c.name == name).values(owner=owner, epoch=epoch, until=until))
