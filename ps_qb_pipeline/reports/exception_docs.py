@@ -74,12 +74,21 @@ KINDS = (
 def codes_sql() -> str:
     """The text of ``dbt_style_sql/recon/codes.sql``."""
     rows = ",\n".join(f"        ({_row(code)})" for code in CODES.values())
-    return (
-        "-- The codes of exceptions, generated from the table in accounting/findings.py.\n"
-        "-- Grain: one row per code.\n"
-        "with\n\nfinal as (\n    select * from (values\n"
-        f"{rows}\n    ) as listed (code, severity, owner, auto, holds, meaning, action)\n)\n\nselect * from final\n"
-    )
+    return _CODES_SQL.replace("{rows}", rows)
+
+
+_CODES_SQL = """-- The codes of exceptions, generated from the table in accounting/findings.py.
+-- Grain: one row per code.
+with
+
+final as (
+    select * from (values
+{rows}
+    ) as listed (code, severity, owner, auto, holds, meaning, action)
+)
+
+select * from final
+"""
 
 
 def _row(code: Code) -> str:

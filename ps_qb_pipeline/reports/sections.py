@@ -1,0 +1,403 @@
+"""The tables of the report as data: which query, which columns, in which words.
+
+What lives here: one row per table. What does not: running the queries (``reading``) and drawing them.
+Every query reads the reconciliation and mart models only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ps_qb_pipeline.reports.table import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table: its query gives exactly its columns, in their order."""
+
+    name: str
+    title: str
+    intro: str
+    sql: str
+    columns: tuple[Column, ...]
+
+
+def _money(name: str, title: str, *, summed: bool = False) -> Column:
+    return Column(name, title, "money", summed)
+
+
+_PROFIT = (
+    Column("orders", "Orders", "integer"),
+    Column("units", "Units", "quantity", summed=True),
+    _money("gross_sales", "Gross sales", summed=True),
+    _money("discounts", "Discounts", summed=True),
+    _money("refunds", "Refunds", summed=True),
+    _money("revenue", "Net revenue", summed=True),
+    _money("covered_revenue", "Of it with known cost", summed=True),
+    _money("cogs", "Cost of goods", summed=True),
+    _money("gross_margin", "Gross margin", summed=True),
+    Column("margin_rate", "Margin", "percent"),
+    Column("coverage", "Cost known for", "percent"),
+    _money("delivery_income", "Delivery income", summed=True),
+    _money("income", "Total income", summed=True),
+)
+_PROFIT_SQL = """orders, units, gross_sales, discounts, refunds, revenue, covered_revenue, cogs, gross_margin,
+    round(gross_margin / nullif(covered_revenue, 0), 4) as margin_rate,
+    round(covered_revenue / nullif(revenue, 0), 4) as coverage,
+    delivery_income, income"""
+
+
+def _profit(name: str, title: str, intro: str, keys: str, order: str, *columns: Column) -> Section:
+    sql = f"select {keys}, {_PROFIT_SQL} from marts.{name} order by {order}"  # noqa: S608 - our own words
+    return Section(name, title, intro, sql, (*columns, *_PROFIT))
+
+
+TIE_OUT = Section(
+    "tie_out",
+    "Tie-out",
+    "From the shop's money, step by step, to the money in QuickBooks. The last column is what no step explains: "
+    "it must be 0.00, anything else is a mistake of this program.",
+    """select currency, measure, shop, before_go_live, not_postable, held, restated, expected, missing,
+        differences, extras, actual, difference, explained, unclassified
+    from recon.tie_out
+    order by currency <> getvariable('home_currency'), currency,
+        list_position(['sales', 'refunds', 'payments', 'tax'], measure)""",
+    (
+        Column("currency", "Currency"),
+        Column("measure", "Measure"),
+        _money("shop", "In the shop"),
+        _money("before_go_live", "Before the start"),
+        _money("not_postable", "Not to be booked"),
+        _money("held", "Held back"),
+        _money("restated", "Booked at another amount"),
+        _money("expected", "Expected in QuickBooks"),
+        _money("missing", "Missing there"),
+        _money("differences", "Differences"),
+        _money("extras", "Surplus there"),
+        _money("actual", "In QuickBooks"),
+        _money("difference", "Shop less QuickBooks"),
+        _money("explained", "Explained"),
+        _money("unclassified", "Unexplained"),
+    ),
+)
+
+OPEN = Section(
+    "open_difference",
+    "Open difference",
+    "The money in unresolved exceptions. A surplus never cancels a lack.",
+    """select currency, exceptions, open_difference, held, blocking from recon.open_difference
+    order by currency <> getvariable('home_currency'), currency""",
+    (
+        Column("currency", "Currency"),
+        Column("exceptions", "Exceptions", "integer"),
+        _money("open_difference", "Open difference"),
+        _money("held", "Of it held back"),
+        _money("blocking", "Of it blocking the close"),
+    ),
+)
+
+EXCEPTIONS_BY_CODE = Section(
+    "exceptions_by_code",
+    "Exceptions by cause",
+    "What went wrong, how often, for how much money, whose task it is and what to do.",
+    """select e.code, any_value(c.meaning) as meaning, any_value(e.severity) as severity,
+        any_value(e.owner) as owner, count(*) as count, e.currency, sum(e.amount) as amount,
+        max(e.age_days) as oldest, any_value(e.action) as action
+    from recon.exceptions as e left join recon.codes as c using (code)
+    group by e.code, e.currency
+    order by any_value(e.severity), sum(e.amount) desc, e.code, e.currency""",
+    (
+        Column("code", "Code"),
+        Column("meaning", "What happened"),
+        Column("severity", "Severity"),
+        Column("owner", "Owner"),
+        Column("count", "Count", "integer"),
+        Column("currency", "Currency"),
+        _money("amount", "Amount"),
+        Column("oldest", "Oldest, days", "integer"),
+        Column("action", "What to do"),
+    ),
+)
+
+AGEING = Section(
+    "ageing",
+    "Ageing of exceptions",
+    "Days since the shop's event, by who has to act.",
+    """select owner, age_bucket, currency, count(*) as count, sum(amount) as amount,
+        count(*) filter (where age_days > if(severity = 'B', 2, 10)) as overdue
+    from recon.exceptions
+    group by owner, age_bucket, currency
+    order by owner, list_position(['0-1', '2-3', '4-7', '8-14', '15-30', '31-60', '60+'], age_bucket), currency""",
+    (
+        Column("owner", "Owner"),
+        Column("age_bucket", "Age, days"),
+        Column("currency", "Currency"),
+        Column("count", "Count", "integer"),
+        _money("amount", "Amount"),
+        Column("overdue", "Past their time", "integer"),
+    ),
+)
+
+EXCEPTIONS = Section(
+    "exceptions",
+    "Exceptions",
+    "Every unresolved exception.",
+    """select code, severity, owner, currency, amount, age_days, age_bucket, event_date, order_id, reference,
+        doc_number, books_entity, books_id, expected, actual, message, action, id
+    from recon.exceptions
+    order by severity, amount desc, code, order_id, id""",
+    (
+        Column("code", "Code"),
+        Column("severity", "Severity"),
+        Column("owner", "Owner"),
+        Column("currency", "Currency"),
+        _money("amount", "Amount", summed=True),
+        Column("age_days", "Age, days", "integer"),
+        Column("age_bucket", "Age"),
+        Column("event_date", "Date", "date"),
+        Column("order_id", "Order", "id"),
+        Column("reference", "Reference"),
+        Column("doc_number", "Document"),
+        Column("books_entity", "QuickBooks type"),
+        Column("books_id", "QuickBooks id"),
+        Column("expected", "Expected"),
+        Column("actual", "In QuickBooks"),
+        Column("message", "What happened"),
+        Column("action", "What to do"),
+        Column("id", "Id"),
+    ),
+)
+
+CLASSES = Section(
+    "classes",
+    "Every object by class",
+    "Each order, payment and credit slip of the shop and each document of the books is in exactly one class.",
+    """select side, object_type, class, currency, count(*) as count, sum(amount) as amount
+    from recon.objects group by all order by side desc, object_type, class, currency""",
+    (
+        Column("side", "Side"),
+        Column("object_type", "Object"),
+        Column("class", "Class"),
+        Column("currency", "Currency"),
+        Column("count", "Count", "integer"),
+        _money("amount", "Amount"),
+    ),
+)
+
+CONSERVATION = Section(
+    "conservation",
+    "Proof that nothing is lost",
+    "Rows read against rows classed, in number and in money.",
+    """select side, object_type, objects, classed_objects, amount, classed_amount, remainder, holds
+    from recon.conservation order by side desc, object_type""",
+    (
+        Column("side", "Side"),
+        Column("object_type", "Object"),
+        Column("objects", "Rows", "integer"),
+        Column("classed_objects", "Classed", "integer"),
+        _money("amount", "Money of the rows"),
+        _money("classed_amount", "Money of the classes"),
+        _money("remainder", "Remainder"),
+        Column("holds", "Holds", "flag"),
+    ),
+)
+
+ACCOUNTS = Section(
+    "accounts",
+    "Money received and returned, by account",
+    "What should have gone through each clearing and bank account, and what QuickBooks shows for the same documents.",
+    """select deposit_to, currency,
+        coalesce(sum(total) filter (where measure <> 'refunds'), 0) as received,
+        coalesce(sum(total) filter (where measure = 'refunds'), 0) as returned,
+        coalesce(sum(if(measure = 'refunds', -total, total)), 0) as expected,
+        coalesce(sum(if(measure = 'refunds', -books_total, books_total))
+            filter (where live and not other_account and not other_currency), 0) as actual,
+        coalesce(sum(if(measure = 'refunds', -total, total)), 0)
+        - coalesce(sum(if(measure = 'refunds', -books_total, books_total))
+            filter (where live and not other_account and not other_currency), 0) as difference
+    from recon.pairs
+    where deposit_to <> '' and not coalesce(class = hold_code, false)
+    group by deposit_to, currency order by deposit_to, currency""",
+    (
+        Column("deposit_to", "Account"),
+        Column("currency", "Currency"),
+        _money("received", "Received"),
+        _money("returned", "Returned"),
+        _money("expected", "Expected movement"),
+        _money("actual", "In QuickBooks"),
+        _money("difference", "Difference"),
+    ),
+)
+
+TAX = Section(
+    "tax",
+    "Tax by rate",
+    "Taxable amounts and tax of the documents that are in QuickBooks, as meant and as booked; refunds taken off.",
+    """select currency, rate,
+        sum(if(type in ('RefundReceipt', 'CreditMemo'), -expected_base, expected_base)) as expected_base,
+        sum(if(type in ('RefundReceipt', 'CreditMemo'), -actual_base, actual_base)) as actual_base,
+        sum(if(type in ('RefundReceipt', 'CreditMemo'), -expected_tax, expected_tax)) as expected_tax,
+        sum(if(type in ('RefundReceipt', 'CreditMemo'), -actual_tax, actual_tax)) as actual_tax,
+        sum(if(type in ('RefundReceipt', 'CreditMemo'), -difference, difference)) as difference
+    from recon.tax_pairs group by currency, rate order by currency, rate desc""",
+    (
+        Column("currency", "Currency"),
+        Column("rate", "Rate, %", "rate"),
+        _money("expected_base", "Base as meant"),
+        _money("actual_base", "Base in QuickBooks"),
+        _money("expected_tax", "Tax as meant"),
+        _money("actual_tax", "Tax in QuickBooks"),
+        _money("difference", "Difference"),
+    ),
+)
+
+NOTES = Section(
+    "notes_by_code",
+    "Notes",
+    "Worth a look; the books hold what the shop meant.",
+    """select n.code, any_value(c.meaning) as meaning, any_value(n.severity) as severity, count(*) as count,
+        n.currency, sum(n.amount) as amount
+    from recon.notes as n left join recon.codes as c using (code)
+    group by n.code, n.currency order by any_value(n.severity) desc, n.code, n.currency""",
+    (
+        Column("code", "Code"),
+        Column("meaning", "What it says"),
+        Column("severity", "Severity"),
+        Column("count", "Count", "integer"),
+        Column("currency", "Currency"),
+        _money("amount", "Money concerned"),
+    ),
+)
+
+NOTE_LIST = Section(
+    "notes",
+    "List of notes",
+    "Every note with its order.",
+    """select code, severity, order_id, reference, source_type, source_id, currency, amount, event_date, message
+    from recon.notes order by code, order_id, source_id""",
+    (
+        Column("code", "Code"),
+        Column("severity", "Severity"),
+        Column("order_id", "Order", "id"),
+        Column("reference", "Reference"),
+        Column("source_type", "Source"),
+        Column("source_id", "Source id", "id"),
+        Column("currency", "Currency"),
+        _money("amount", "Money concerned"),
+        Column("event_date", "Date", "date"),
+        Column("message", "What was found"),
+    ),
+)
+
+DOCUMENTS = Section(
+    "documents",
+    "Line detail: every document",
+    "What should be in QuickBooks beside what is.",
+    """select id_shop, order_id, reference, type, doc_number, txn_date, customer_name, currency, exchange_rate,
+        total - total_tax as net, total_tax, total, deposit_to,
+        if(live, books_entity, '') as books_entity, if(live, books_id, '') as books_id, books_txn_date,
+        if(live, books_total, null) as books_total, if(live, books_tax, null) as books_tax,
+        if(live, gross_difference, -total) as difference, class, intent_state
+    from recon.pairs order by txn_date, order_id, key""",
+    (
+        Column("id_shop", "Shop", "id"),
+        Column("order_id", "Order", "id"),
+        Column("reference", "Reference"),
+        Column("type", "Type"),
+        Column("doc_number", "Document"),
+        Column("txn_date", "Date", "date"),
+        Column("customer_name", "Customer"),
+        Column("currency", "Currency"),
+        Column("exchange_rate", "Rate", "rate"),
+        _money("net", "Net", summed=True),
+        _money("total_tax", "Tax", summed=True),
+        _money("total", "Total", summed=True),
+        Column("deposit_to", "Account"),
+        Column("books_entity", "QuickBooks type"),
+        Column("books_id", "QuickBooks id"),
+        Column("books_txn_date", "QuickBooks date", "date"),
+        _money("books_total", "QuickBooks total", summed=True),
+        _money("books_tax", "QuickBooks tax", summed=True),
+        _money("difference", "Difference", summed=True),
+        Column("class", "Class"),
+        Column("intent_state", "State of the posting"),
+    ),
+)
+
+PERIODS = Section(
+    "periods",
+    "Sales by day",
+    "Gross sales of each day that should be in QuickBooks, and what is there.",
+    """select txn_date, currency, count(*) as documents, sum(total) as expected,
+        coalesce(sum(books_total) filter (where live and not other_currency), 0) as actual
+    from recon.pairs where measure = 'sales' and not coalesce(class = hold_code, false)
+    group by txn_date, currency order by txn_date, currency""",
+    (
+        Column("txn_date", "Date", "date"),
+        Column("currency", "Currency"),
+        Column("documents", "Documents", "integer"),
+        _money("expected", "Expected"),
+        _money("actual", "In QuickBooks"),
+    ),
+)
+
+_TAIL = " Without tax, in home currency; cost and margin cover only the revenue whose cost is known."
+
+PROFIT = (
+    _profit(
+        "profit_by_month", "Profit by month", "By the month of the document." + _TAIL, "month", "month",
+        Column("month", "Month", "date"),
+    ),
+    _profit(
+        "profit_by_product", "Profit by product", "By product and variant, largest revenue first." + _TAIL,
+        "id_shop, sku, product_name", "revenue desc, product_id, product_attribute_id",
+        Column("id_shop", "Shop", "id"), Column("sku", "SKU"), Column("product_name", "Product"),
+    ),
+    _profit(
+        "profit_by_customer", "Profit by customer", "Largest revenue first." + _TAIL,
+        "customer_id, customer_name", "revenue desc, customer_id",
+        Column("customer_id", "Customer id", "id"), Column("customer_name", "Customer"),
+    ),
+    _profit(
+        "profit_by_country", "Profit by country", "By country of delivery." + _TAIL, "country", "revenue desc, country",
+        Column("country", "Country"),
+    ),
+    _profit(
+        "profit_by_category", "Profit by category", "By default category of the product." + _TAIL,
+        "category_id", "revenue desc, category_id", Column("category_id", "Category id", "id"),
+    ),
+    _profit(
+        "profit_by_payment_method", "Profit by payment method", "As the shop names the method." + _TAIL,
+        "payment_method", "revenue desc, payment_method", Column("payment_method", "Payment method"),
+    ),
+    _profit(
+        "profit_by_carrier", "Profit by carrier", "By the carrier of the order." + _TAIL, "carrier",
+        "revenue desc, carrier", Column("carrier", "Carrier"),
+    ),
+    _profit(
+        "profit_by_shop", "Profit by shop", "Shops of a multishop." + _TAIL, "id_shop", "id_shop",
+        Column("id_shop", "Shop", "id"),
+    ),
+    _profit(
+        "profit_by_cohort", "Profit by month of order", "Refunds stand in the month of their order." + _TAIL,
+        "cohort", "cohort", Column("cohort", "Month of order", "date"),
+    ),
+)  # fmt: skip
+
+SECTIONS: tuple[Section, ...] = (
+    TIE_OUT,
+    OPEN,
+    EXCEPTIONS_BY_CODE,
+    AGEING,
+    EXCEPTIONS,
+    ACCOUNTS,
+    TAX,
+    CLASSES,
+    CONSERVATION,
+    *PROFIT,
+    NOTES,
+    NOTE_LIST,
+    PERIODS,
+    DOCUMENTS,
+)
+"""Every table of the report in reading order."""

@@ -1,0 +1,45 @@
+"""A table for people, whatever draws it.
+
+What lives here: columns with their kinds, and rows of plain values. What does not: queries and drawing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["text", "money", "integer", "id", "quantity", "percent", "rate", "date", "flag"]
+"""How a column's values are shown. ``money`` is Decimal with two places, ``percent`` a share of one,
+``id`` a whole number that is no quantity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table. ``summed`` columns get a total where the rows are of one currency."""
+
+    name: str
+    title: str
+    kind: Kind = "text"
+    summed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows for people. ``left_out`` counts the rows beyond what the report carries."""
+
+    name: str
+    title: str
+    intro: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    left_out: int = 0
+
+    def column(self, name: str) -> tuple[Any, ...]:
+        """The values of one column."""
+        place = [column.name for column in self.columns].index(name)
+        return tuple(row[place] for row in self.rows)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows by column name."""
+        names = [column.name for column in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]

@@ -1,0 +1,273 @@
+"""The report as an XLSX workbook: typed cells, live totals, filters, frozen panes.
+
+What lives here: laying out the tables as sheets. What does not: figures (``model``); every formula
+repeats a figure that the report has computed, which stands in the cell until it is recalculated.
+Text is always written as text, so no name in the shop can become a formula or a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ps_qb_pipeline.reports.exception_docs import OWNERS, SEVERITIES
+from ps_qb_pipeline.reports.front import front
+from ps_qb_pipeline.reports.model import Report
+from ps_qb_pipeline.reports.table import Column, Table
+from ps_qb_pipeline.reports.words import clean
+
+TITLE_ROW, INTRO_ROW, TOTAL_ROW, HEAD_ROW, FIRST_ROW = 0, 1, 2, 3, 4
+"""Every sheet has the same five parts, so that totals and headings stay in view above the data."""
+
+LONGEST_CELL = 1000
+WIDEST = 48
+SHEET_ROWS = 1_048_576 - FIRST_ROW
+
+_FORMATS = {
+    "money": "#,##0.00;[Red]-#,##0.00",
+    "integer": "#,##0",
+    "id": "0",
+    "quantity": "#,##0.###",
+    "rate": "0.######",
+    "percent": "0.0%",
+    "date": "yyyy-mm-dd",
+}
+
+_LIVE: Mapping[str, Mapping[str, str]] = {
+    "tie_out": {
+        "difference": "{shop}-{actual}",
+        "explained": "{before_go_live}+{not_postable}+{held}+{restated}+{missing}-{differences}-{extras}",
+        "unclassified": "ROUND(ABS({shop}-{before_go_live}-{not_postable}-{held}-{restated}-{expected})"
+        "+ABS({expected}-{missing}+{differences}+{extras}-{actual}),2)",
+    },
+    "accounts": {"expected": "{received}-{returned}", "difference": "{expected}-{actual}"},
+    "tax": {"difference": "{actual_tax}-{expected_tax}"},
+    "conservation": {"remainder": "{amount}-{classed_amount}"},
+}
+"""Columns that are formulas of their row's other columns."""
+
+
+@dataclass
+class _Book:
+    workbook: Any
+    formats: dict[str, Any] = field(default_factory=dict)
+    sheets: dict[str, str] = field(default_factory=dict)
+
+    def format(self, name: str, **properties: Any) -> Any:
+        if name not in self.formats:
+            self.formats[name] = self.workbook.add_format(
+                {"font_name": "Arial", "font_size": 10, **properties}
+            )
+        return self.formats[name]
+
+    def cell(self, kind: str, *, bold: bool = False) -> Any:
+        properties: dict[str, Any] = {"valign": "top"}
+        if kind in _FORMATS:
+            properties["num_format"] = _FORMATS[kind]
+        if bold:
+            properties |= {"bold": True, "bottom": 1}
+        return self.format(f"{kind}{'!' if bold else ''}", **properties)
+
+
+def write_workbook(report: Report, path: Path) -> Path:
+    """Writes the workbook to ``path`` and gives it back. One sheet a table, a cover in front."""
+    import xlsxwriter
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+        "default_date_format": "yyyy-mm-dd",
+    }
+    with xlsxwriter.Workbook(str(path), options) as workbook:
+        book = _Book(workbook)
+        tables = [table for table in report.tables.values() if table.rows or table.name in _ALWAYS]
+        book.sheets = {table.name: _sheet_name(table.title) for table in tables}
+        workbook.set_properties(
+            {"title": f"Reconciliation {report.cover.connection}", "company": report.cover.company}
+        )
+        _cover(book, report)
+        for table in tables:
+            _sheet(book, table)
+    return path
+
+
+_ALWAYS = frozenset({"tie_out", "open_difference", "exceptions", "conservation"})
+
+
+def _sheet_name(title: str) -> str:
+    return "".join(letter for letter in title.partition(":")[0] if letter not in "[]:*?/\\'")[:31]
+
+
+def _cover(book: _Book, report: Report) -> None:
+    sheet = book.workbook.add_worksheet("Cover")
+    first, cover, figures = front(report), report.cover, report.figures
+    sheet.set_column(0, 0, 34)
+    sheet.set_column(1, 4, 20)
+    sheet.hide_gridlines(2)
+    facts: list[tuple[str, Any]] = [
+        ("Shop", cover.shop),
+        ("QuickBooks company", cover.company),
+        ("Home currency", cover.home_currency),
+        ("Data as of", f"{cover.as_of:%Y-%m-%d %H:%M %Z}"),
+        ("Run", cover.run_id),
+        ("Version", cover.version),
+        ("Status", cover.status),
+        ("Prepared by", ""),
+        ("Approved by", ""),
+        ("", ""),
+        ("Orders in the shop", figures.orders),
+        ("Orders to be booked", figures.postable + figures.held_orders),
+        ("Orders in QuickBooks", figures.orders_confirmed),
+        ("Orders held back", figures.held_orders),
+        *((f"Orders not to be booked: {reason}", count) for reason, count in figures.not_postable.items()),
+        ("Documents expected", figures.documents_expected),
+        ("Documents in QuickBooks", figures.documents_confirmed),
+    ]
+    sheet.write_string(
+        0, 0, f"Reconciliation of {clean(cover.shop)}", book.format("title", bold=True, font_size=16)
+    )
+    sheet.write_string(1, 0, first.headline, book.format("lead", font_size=12))
+    sheet.write_string(2, 0, first.proof, book.format("lead"))
+    row = 4
+    for label, value in facts:
+        sheet.write_string(row, 0, clean(label), book.format("label", bold=True))
+        _write(book, sheet, row, 1, value, "integer" if isinstance(value, int) else "text")
+        row += 1
+    row = _cover_open(book, sheet, row + 1, report)
+    sheet.write_string(row + 1, 0, "What to do", book.format("heading", bold=True, font_size=12))
+    for place, task in enumerate(first.tasks, row + 2):
+        text = f"{task.action} {task.meaning} {task.count:,} in all, {task.amount} ({task.owner}; {task.urgency}; {task.code})"
+        sheet.write_string(place, 0, clean(text, LONGEST_CELL), book.format("plain"))
+    sheet.set_landscape()
+    sheet.fit_to_pages(1, 0)
+
+
+def _cover_open(book: _Book, sheet: Any, row: int, report: Report) -> int:
+    for place, title in enumerate(("By currency", "Open difference", "Of it held back", "Unexplained")):
+        sheet.write_string(row, place, title, book.format("head", bold=True, bottom=1))
+    exceptions, tie_out = report.tables["exceptions"], report.tables["tie_out"]
+    figures = report.figures
+    for currency, amount in sorted(figures.open_difference.items()):
+        row += 1
+        sheet.write_string(row, 0, currency, book.cell("text"))
+        if exceptions.left_out or not exceptions.rows:
+            sheet.write_number(row, 1, float(amount), book.cell("money"))
+        else:
+            wanted = _sum_by_currency(book, exceptions, "amount", row)
+            sheet.write_formula(row, 1, wanted, book.cell("money"), float(amount))
+        sheet.write_number(row, 2, float(figures.open_held.get(currency, 0)), book.cell("money"))
+        unclassified = float(figures.unclassified.get(currency, 0))
+        if tie_out.rows:
+            wanted = _sum_by_currency(book, tie_out, "unclassified", row)
+            sheet.write_formula(row, 3, wanted, book.cell("money"), unclassified)
+        else:
+            sheet.write_number(row, 3, unclassified, book.cell("money"))
+    return row + 1
+
+
+def _sum_by_currency(book: _Book, table: Table, column: str, row: int) -> str:
+    from xlsxwriter.utility import xl_rowcol_to_cell
+
+    names = [entry.name for entry in table.columns]
+    ranges = [
+        f"'{book.sheets[table.name]}'!{_range(names.index(name), len(table.rows))}"
+        for name in (column, "currency")
+    ]
+    return f"=SUMIFS({ranges[0]},{ranges[1]},{xl_rowcol_to_cell(row, 0)})"
+
+
+def _range(column: int, rows: int) -> str:
+    from xlsxwriter.utility import xl_range_abs
+
+    return str(xl_range_abs(FIRST_ROW, column, FIRST_ROW + max(rows, 1) - 1, column))
+
+
+def _sheet(book: _Book, table: Table) -> None:
+    sheet = book.workbook.add_worksheet(book.sheets[table.name])
+    rows = table.rows[:SHEET_ROWS]
+    for place, column in enumerate(table.columns):
+        sheet.set_column(place, place, _width(column, (row[place] for row in rows[:200])))
+    sheet.write_string(TITLE_ROW, 0, table.title, book.format("title", bold=True, font_size=16))
+    left_out = table.left_out + len(table.rows) - len(rows)
+    more = f" {left_out:,} further rows are not in this workbook." if left_out else ""
+    sheet.write_string(INTRO_ROW, 0, table.intro + more, book.format("intro", italic=True))
+    _totals(book, sheet, table, len(rows))
+    head = book.format("head", bold=True, text_wrap=True, valign="top", bg_color="#E8EDF2", bottom=2)
+    for place, column in enumerate(table.columns):
+        sheet.write_string(HEAD_ROW, place, column.title, head)
+    live = _LIVE.get(table.name, {})
+    names = [column.name for column in table.columns]
+    for number, row in enumerate(rows, FIRST_ROW):
+        for place, (column, value) in enumerate(zip(table.columns, row, strict=True)):
+            if column.name in live and value is not None:
+                cells = {name: _cell(number, names.index(name)) for name in names}
+                formula = "=" + live[column.name].format(**cells)
+                sheet.write_formula(number, place, formula, book.cell(column.kind), float(value))
+            else:
+                _write(book, sheet, number, place, _spoken(column, value), column.kind)
+    sheet.freeze_panes(FIRST_ROW, _frozen(table))
+    sheet.autofilter(HEAD_ROW, 0, HEAD_ROW + max(len(rows), 1), len(table.columns) - 1)
+    sheet.set_landscape()
+    sheet.set_paper(9)
+    sheet.fit_to_pages(1, 0)
+    sheet.repeat_rows(HEAD_ROW)
+    sheet.set_footer("&L&A&RPage &P of &N")
+
+
+def _totals(book: _Book, sheet: Any, table: Table, count: int) -> None:
+    from xlsxwriter.utility import xl_range
+
+    summed = [(place, column) for place, column in enumerate(table.columns) if column.summed]
+    if not summed or not count:
+        return
+    sheet.write_string(TOTAL_ROW, 0, "Total of the rows shown", book.format("total", bold=True, bottom=1))
+    for place, column in summed:
+        total = sum((row[place] for row in table.rows[:count] if row[place] is not None), Decimal(0))
+        formula = f"=SUBTOTAL(109,{xl_range(FIRST_ROW, place, FIRST_ROW + count - 1, place)})"
+        sheet.write_formula(TOTAL_ROW, place, formula, book.cell(column.kind, bold=True), float(total))
+
+
+def _cell(row: int, column: int) -> str:
+    from xlsxwriter.utility import xl_rowcol_to_cell
+
+    return str(xl_rowcol_to_cell(row, column))
+
+
+def _frozen(table: Table) -> int:
+    return 1 if len(table.columns) > 8 else 0
+
+
+def _spoken(column: Column, value: Any) -> Any:
+    if column.name == "owner":
+        return OWNERS.get(value, value)
+    if column.name == "severity":
+        return SEVERITIES.get(value, value)
+    return value
+
+
+def _write(book: _Book, sheet: Any, row: int, place: int, value: Any, kind: str) -> None:
+    if value is None or value == "":
+        return
+    if isinstance(value, bool):
+        sheet.write_string(row, place, "yes" if value else "NO", book.cell("text"))
+    elif isinstance(value, int | Decimal | float):
+        sheet.write_number(row, place, float(value), book.cell(kind))
+    elif isinstance(value, datetime):
+        sheet.write_datetime(row, place, value.replace(tzinfo=None), book.cell("date"))
+    elif isinstance(value, date):
+        sheet.write_datetime(row, place, datetime(value.year, value.month, value.day), book.cell("date"))  # noqa: DTZ001
+    else:
+        sheet.write_string(row, place, clean(str(value), LONGEST_CELL), book.cell("text"))
+
+
+def _width(column: Column, values: Iterable[Any]) -> float:
+    longest = max((len(str(value)) for value in values if value is not None), default=0)
+    least = 12 if column.kind == "money" else 8
+    return float(min(WIDEST, max(least, longest + 2, min(len(column.title) + 2, 14))))
