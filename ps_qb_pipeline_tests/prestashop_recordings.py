@@ -61,6 +61,18 @@ SETTINGS: dict[tuple[str, str], list[dict[str, Any]]] = {
 }  # fmt: skip
 
 
+#: Cases before which the recorded shop had been restored to its first state.
+RESTORED = {"v_post_for_order"}
+#: Columns that the core fills with random text when it saves.
+RANDOM = {"passwd", "secure_key"}
+#: What the sandbox leaves out on purpose, or what was done to the recorded shop outside of the recording.
+REASONS = {
+    "images/product_1_1": "the sandbox shows one neutral picture instead of every image",
+    "images/product_1_1_small": "the sandbox shows one neutral picture instead of every image",
+    "orders/w_patch_html_in_note": "the recorded shop's order had been put right by hand after the case before",
+}
+
+
 @dataclass
 class Call:
     """One recorded call."""
@@ -84,7 +96,7 @@ class Verdict:
     reasons: list[str] = field(default_factory=list)
 
 
-def read_call(path: Path, *, body_file: Path | None) -> Call | None:
+def read_call(path: Path) -> Call | None:
     """A recorded call out of its file, nothing when the file holds no request."""
     raw = path.read_bytes()
     head, found, rest = raw.partition(b"\nHTTP/1.1 ")
@@ -103,15 +115,27 @@ def read_call(path: Path, *, body_file: Path | None) -> Call | None:
             body_lines.append(line[4:])
         elif in_body and line == "# |":
             body_lines.append("")
-    answer_head, answer_body = (re.split(rb"\r?\n\r?\n", rest, maxsplit=1) + [b""])[:2]
+    answer_head, answer_body = [*re.split(rb"\r?\n\r?\n", rest, maxsplit=1), b""][:2]
     answer_lines = answer_head.decode("utf-8").splitlines()
     answer_headers = dict(part.split(": ", 1) for part in answer_lines[1:] if ": " in part)
-    if body_file is not None and body_file.exists():
-        answer_body = body_file.read_bytes()
+    beside = body_beside(path, "json" if "json" in answer_head.decode("latin-1").lower() else "xml")
+    if beside is not None:
+        answer_body = beside.read_bytes()
     return Call(
         path.parent.name, path.name.removesuffix(".http"), method, url, headers, "\n".join(body_lines).encode(),
         int(answer_lines[0].split(" ")[0]), {k.lower(): v for k, v in answer_headers.items()}, answer_body,
     )  # fmt: skip
+
+
+def body_beside(path: Path, kind: str) -> Path | None:
+    """The file that holds a recording's body alone, if there is one."""
+    stem = path.with_suffix("")
+    names = (
+        [stem]
+        if stem.suffix in {".xml", ".json"}
+        else [path.with_name(f"{stem.name}.{s}") for s in (kind, "txt", "bin")]
+    )
+    return next((name for name in names if name.exists()), None)
 
 
 def read_calls(directory: Path) -> list[Call]:
@@ -122,21 +146,7 @@ def read_calls(directory: Path) -> list[Call]:
         for i, line in enumerate(index.read_text(encoding="utf-8").splitlines()):
             folder, case, *_ = line.split("\t")
             order[folder, case] = i
-    calls = []
-    for path in sorted(directory.rglob("*.http")):
-        body = path.with_suffix("")
-        if body.suffix not in {".xml", ".json"}:
-            body = next(
-                (
-                    p
-                    for p in path.parent.glob(f"{body.name}.*")
-                    if p.suffix in {".xml", ".json", ".txt", ".bin"}
-                ),
-                body,
-            )
-        call = read_call(path, body_file=body if body.suffix else None)
-        if call is not None:
-            calls.append(call)
+    calls = [c for path in sorted(directory.rglob("*.http")) if (c := read_call(path)) is not None]
     last = len(order)
     calls.sort(key=lambda c: (order.get((c.folder, c.case), last), c.folder, c.case))
     return calls
@@ -210,15 +220,17 @@ def differences(call: Call, answer: httpx.Response, *, after_writes: bool = Fals
         if bool(call.body.strip()) != bool(answer.content.strip()) and call.method != "HEAD":
             reasons.append(f"body {answer.content[:80]!r} instead of {call.body[:80]!r}")
         return reasons
-    return reasons + body_differences(call, answer)
+    return reasons + body_differences(call, answer, after_writes=after_writes)
 
 
-def body_differences(call: Call, answer: httpx.Response) -> list[str]:
+def body_differences(call: Call, answer: httpx.Response, *, after_writes: bool) -> list[str]:
     """In what a body departs from the recorded one."""
     kind = call.headers.get("content-type", "")
     if "json" in kind:
         try:
-            return value_differences(json.loads(call.body), json.loads(answer.content), call)
+            return value_differences(
+                json.loads(call.body), json.loads(answer.content), call, after_writes=after_writes
+            )
         except ValueError as error:
             return [f"JSON unreadable: {error}"]
     if "xml" in kind:
@@ -226,13 +238,18 @@ def body_differences(call: Call, answer: httpx.Response) -> list[str]:
         if recorded is None or given is None:
             return (
                 []
-                if recorded is given and visible(call.body) == visible(answer.content)
-                else ["malformed on one side only"]
+                if recorded is given and codes(call.body) == codes(answer.content)
+                else ["malformed otherwise"]
             )
-        return value_differences(recorded, given, call)
+        return value_differences(recorded, given, call, after_writes=after_writes)
     if kind.startswith("image/"):
         return [] if call.body == answer.content else ["another picture"]
     return [] if visible(call.body) == visible(answer.content) else [f"body {answer.content[:80]!r}"]
+
+
+def codes(body: bytes) -> list[bytes]:
+    """What can be compared of documents that no parser reads: error codes, or the text where there are none."""
+    return re.findall(rb"<code><!\[CDATA\[(\d+)", body) or [visible(body)]
 
 
 def visible(body: bytes) -> bytes:
@@ -253,10 +270,23 @@ def tree(node: ET.Element) -> Any:
     return [node.tag, dict(sorted(node.attrib.items())), text, *children]
 
 
-def value_differences(recorded: Any, given: Any, call: Call) -> list[str]:
+def value_differences(recorded: Any, given: Any, call: Call, *, after_writes: bool) -> list[str]:
     """Differences of two parsed bodies; rows of unsorted lists may come in any order."""
+    if after_writes:
+        recorded, given = without_random(recorded), without_random(given)
     recorded, given = normal(recorded, call), normal(given, call)
     return [] if recorded == given and same_types(recorded, given) else [first_difference(recorded, given)]
+
+
+def without_random(value: Any) -> Any:
+    """A body with the random texts of saved rows taken out."""
+    if isinstance(value, dict):
+        return {k: None if k in RANDOM else without_random(v) for k, v in value.items()}
+    if isinstance(value, list):
+        if len(value) == 3 and value[0] in RANDOM:
+            return [*value[:2], None]
+        return [without_random(v) for v in value]
+    return value
 
 
 def normal(value: Any, call: Call) -> Any:
@@ -351,11 +381,15 @@ async def replay(calls: list[Call]) -> tuple[list[Verdict], list[Verdict]]:
         for call in calls:
             if not call.case.startswith(group):
                 continue
+            if call.case in RESTORED:
+                shop = await Sandbox().prepared()
             asked = shop
             if commands := settings_of(call):
                 asked = await Sandbox().prepared()
                 for command in commands:
                     await asked.control(command)
+            if "access-time" in call.headers:
+                await asked.control({"clock": {"freeze": int(call.headers["access-time"])}})
             rest.append(Verdict(call, differences(call, await asked.ask(call), after_writes=True)))
     return reads, rest
 
@@ -376,6 +410,9 @@ def report(title: str, verdicts: list[Verdict], *, verbose: bool) -> Counter[str
         print(
             f"  - {verdict.call.folder}/{verdict.call.case}: {verdict.call.method} {verdict.call.url.removeprefix(BASE)[:110]}"
         )
+        known = REASONS.get(f"{verdict.call.folder}/{verdict.call.case}")
+        if known:
+            print(f"      reason: {known}")
         for reason in verdict.reasons if verbose else verdict.reasons[:1]:
             print(f"      {reason[:300]}")
     total: Counter[str] = Counter()

@@ -92,7 +92,7 @@ def redirect_of(
     unknown = named is not None and named != "all" and php_int(str(named)) not in shop.shop_ids()
     if not unknown and (forwarded or host) == domain:
         return None
-    pairs = [("url", path), *((k, v) for k, v in _flat(params) if k not in {"id_shop"})]
+    pairs = [("url", path), *((k, v) for k, v in _flat(params) if k != "id_shop")]
     location = (
         shop.base_url + "?" + "&".join(f"{quote(k, safe='')}={quote(str(v), safe='')}" for k, v in pairs)
     )

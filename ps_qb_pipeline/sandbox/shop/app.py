@@ -32,6 +32,7 @@ from ps_qb_pipeline.sandbox.shop.query import php_query
 from ps_qb_pipeline.sandbox.shop.reads import Request, languages_of, read
 from ps_qb_pipeline.sandbox.shop.render import errors
 from ps_qb_pipeline.sandbox.shop.shop import Shop
+from ps_qb_pipeline.sandbox.shop.writes import write
 
 ShopName = Literal["boutique", "retail", "recorded", "empty"]
 VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND", "TRACE"]
@@ -137,12 +138,13 @@ def serve(shop: Shop, http: HttpRequest, body: bytes) -> Answer:
         segments = tuple(path.split("/"))
         languages = languages_of(shop, params)
         resource = permitted(account, segments[0], method)
-        if resource is None and wire == "JSON":
-            raise Fatal
         request = Request(
             method, segments, params, wire, account, shops, languages, shop.address(shops), body
         )
-        answer = read(shop, request, resource)
+        if resource is None or method in {"GET", "HEAD"}:
+            answer = read(shop, request, resource)
+        else:
+            answer = write(shop, request, resource)
     except Fatal:
         return Answer(500, b"", HTML, dict(PHP), from_service=False)
     except Refusal as refusal:

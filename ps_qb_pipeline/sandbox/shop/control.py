@@ -6,6 +6,7 @@ What lives here: one command a function, its checks and its answer. What does no
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
@@ -78,8 +79,6 @@ def _clock(shop: Shop, arguments: dict[str, Any]) -> dict[str, Any]:
     if "freeze" in arguments:
         shop.set_clock(frozen=_epoch(shop, arguments["freeze"]))
     elif "set" in arguments:
-        import time
-
         shop.set_clock(offset=_epoch(shop, arguments["set"]) - time.time())
     elif "advance" in arguments:
         seconds = float(arguments["advance"])
@@ -93,8 +92,11 @@ def _clock(shop: Shop, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"clock": shop.now()}
 
 
-def _epoch(shop: Shop, text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=shop.zone).timestamp()
+def _epoch(shop: Shop, when: str | int) -> float:
+    """Seconds since the epoch, of such a number or of the shop's wall time."""
+    if isinstance(when, int):
+        return float(when)
+    return datetime.fromisoformat(when).replace(tzinfo=shop.zone).timestamp()
 
 
 COMMANDS: dict[str, Callable[[Shop, dict[str, Any]], dict[str, Any]]] = {

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from ps_qb_pipeline.sandbox.shop.answers import Fatal, Refusal, php_warning
 from ps_qb_pipeline.sandbox.shop.resources import Resource
 
-Operator = Literal["equals", "between", "above", "below", "not", "like", "all"]
+Operator = Literal["equals", "between", "above", "below", "not", "like"]
 LIST_WARNING = (1299, 1300, 1301, 1302)
 BOOL_OFFSET = "Trying to access array offset on value of type bool"
 BRACKETS = re.compile(r"^(.*)\[(.*)\](.*)$")
@@ -234,20 +234,26 @@ def conditions(name: str, value: str) -> list[Condition]:
     if not match:
         return [Condition(name, "equals", (value,))]
     before, inside, after = match.groups()
-    if before == "%" or after == "%":
+    if "%" in {before, after}:
         return [Condition(name, "like", (before + inside + after,))]
-    if before == "" and after == "":
-        if inside.find("|") > 0:
-            return [Condition(name, "equals", tuple(inside.split("|")))]
-        ends = RANGE.match(inside)
-        if ends:
-            return [Condition(name, "between", _sorted_ends(*ends.groups()))]
-        return [Condition(name, "equals", (inside,))]
-    if before in {">", "<"}:
-        return [Condition(name, "above" if before == ">" else "below", (inside,))]
-    if before == "!":
-        return [Condition(name, "not", tuple(inside.split("|")))]
-    return []
+    if before in SIGNS:
+        return [Condition(name, SIGNS[before], tuple(inside.split("|")) if before == "!" else (inside,))]
+    return [_enclosed(name, inside)] if before == "" and after == "" else []
+
+
+SIGNS: dict[str, Operator] = {">": "above", "<": "below", "!": "not"}
+
+
+def _enclosed(name: str, inside: str) -> Condition:
+    """The comparison that a value in brackets without a sign stands for."""
+    if inside.find("|") > 0:
+        return Condition(name, "equals", tuple(inside.split("|")))
+    ends = RANGE.match(inside)
+    return (
+        Condition(name, "between", _sorted_ends(*ends.groups()))
+        if ends
+        else Condition(name, "equals", (inside,))
+    )
 
 
 def _sorted_ends(first: str, second: str) -> tuple[str, str]:

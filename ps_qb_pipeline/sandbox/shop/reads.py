@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ps_qb_pipeline.sandbox.shop.answers import Answer, Refusal, Wire, served
+from ps_qb_pipeline.sandbox.shop.answers import Answer, Fatal, Refusal, Wire, served
 from ps_qb_pipeline.sandbox.shop.images import picture
 from ps_qb_pipeline.sandbox.shop.prices import price_fields
 from ps_qb_pipeline.sandbox.shop.query import Condition, displayed, languages_asked, php_int, understand
@@ -44,8 +44,14 @@ def languages_of(shop: Shop, params: dict[str, Any]) -> tuple[int | str, ...]:
 
 
 def read(shop: Shop, request: Request, resource: Resource | None) -> Answer:
-    """The answer to GET (and HEAD)."""
+    """The answer to GET (and HEAD).
+
+    Errors:
+        Fatal: the root in JSON, on which the core dies.
+    """
     if resource is None:
+        if request.wire == "JSON":
+            raise Fatal
         name = shop.configuration("PS_SHOP_NAME", "Sandbox Shop")
         return served(200, root(name, request.base, request.account.rights), "XML")
     if resource.name == "images":

@@ -97,21 +97,22 @@ def _json_entity(page: Page, row: Row, associations: Callable[[Row], Mapping[str
         value = row[field.name]
         entity[field.name] = _json_texts(value, page.languages) if field.i18n else value
     if page.virtual:
-        for name, value in page.virtual(row).items():
-            if page.display == "full" or name in page.display:
-                entity[name] = value
+        computed = page.virtual(row)
+        entity |= {n: v for n, v in computed.items() if page.display == "full" or n in page.display}
     found = associations(row) if _wants_associations(page) else {}
-    inside = {}
-    for association, fields in _shown_associations(page):
-        entries = found.get(association.name) or []
-        if entries:
-            inside[association.name] = [{f.name: entry.get(f.name) for f in fields} for entry in entries]
+    inside = {
+        association.name: [{f.name: entry.get(f.name) for f in fields} for entry in entries]
+        for association, fields in _shown_associations(page)
+        if (entries := found.get(association.name))
+    }
     if inside:
         entity["associations"] = inside
     return entity
 
 
 def _json_texts(value: Any, languages: tuple[int | str, ...]) -> Any:
+    if not isinstance(value, list):
+        return value
     texts = i18n_texts(value)
     if len(languages) == 1:
         return texts.get(int(languages[0]), "")
@@ -170,12 +171,7 @@ def _xml_entity(page: Page, row: Row, associations: Callable[[Row], Mapping[str,
 
 def _xml_field(page: Page, field: Field, value: Any, row_id: int) -> str:
     if field.i18n:
-        texts = i18n_texts(value)
-        inner = "".join(
-            f'<language id="{i}" xlink:href="{page.base}api/languages/{i}"><![CDATA[{_xml_text(texts.get(int(i), ""))}]]></language>'
-            for i in page.languages
-        )
-        return f"\t<{field.name}>{inner}</{field.name}>\n"
+        return f"\t<{field.name}>{_xml_texts(page, value)}</{field.name}>\n"
     attributes = ""
     if field.link and not (field.name.startswith("id_") and _falsy(value)):
         inside = f"{page.resource.list_node}/{row_id}/" if field.link == "images" else ""
@@ -183,6 +179,16 @@ def _xml_field(page: Page, field: Field, value: Any, row_id: int) -> str:
     if field.dynamic:
         attributes += ' notFilterable="true"'
     return f"\t<{field.name}{attributes}><![CDATA[{_xml_text(value)}]]></{field.name}>\n"
+
+
+def _xml_texts(page: Page, value: Any) -> str:
+    texts = i18n_texts(value)
+    parts = []
+    for language in page.languages:
+        link = f' xlink:href="{page.base}api/languages/{language}"' if isinstance(value, list) else ""
+        text = _xml_text(texts.get(int(language), ""))
+        parts.append(f'<language id="{language}"{link}><![CDATA[{text}]]></language>')
+    return "".join(parts)
 
 
 def _xml_text(value: Any) -> str:

@@ -29,6 +29,8 @@ class Field:
     read_only: bool = False
     dynamic: bool = False
     link: str = ""
+    unset: Any = None
+    """What the column holds when nobody set it."""
 
     @property
     def i18n(self) -> bool:
@@ -44,17 +46,6 @@ class Field:
     def temporal(self) -> bool:
         """True for a date or a moment."""
         return self.kind in {"date", "datetime"}
-
-    @property
-    def unset(self) -> Any:
-        """What the column holds when nobody set it."""
-        if self.kind == "int":
-            return 0
-        if self.kind == "bool":
-            return "0"
-        if self.kind.startswith("decimal"):
-            return "0." + "0" * int(self.kind.partition(":")[2])
-        return {"datetime": UNSET_MOMENT, "date": "0000-00-00"}.get(self.kind, "")
 
 
 @dataclass(frozen=True)
@@ -136,4 +127,15 @@ def _resource(name: str, entry: dict[str, Any]) -> Resource:
 
 
 def _field(entry: dict[str, Any]) -> Field:
-    return Field(**{"kind": "text"} | entry | {"size": int(entry.get("size", 0))})
+    kind = entry.get("kind", "text")
+    return Field(**{"kind": kind, "unset": _unset(kind)} | entry | {"size": int(entry.get("size", 0))})
+
+
+def _unset(kind: str) -> Any:
+    if kind == "int":
+        return 0
+    if kind == "bool":
+        return "0"
+    if kind.startswith("decimal"):
+        return "0." + "0" * int(kind.partition(":")[2])
+    return {"datetime": UNSET_MOMENT, "date": "0000-00-00"}.get(kind, "")

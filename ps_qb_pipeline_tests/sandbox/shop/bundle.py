@@ -146,9 +146,24 @@ def one_field(
     for attribute, key in (("required", "required"), ("readOnly", "read_only"), ("notFilterable", "dynamic")):
         if child.get(attribute) == "true":
             field[key] = True
+    unset = empty_value(values)
+    if unset is not UNKNOWN and not i18n:
+        field["unset"] = unset
     if (node, child.tag) in links:
         field["link"] = links[node, child.tag]
     return field
+
+
+def empty_value(values: list[Any]) -> Any:
+    """What the column shows when nobody set it: its commonest empty value; without one, nothing is known."""
+    empty = Counter(
+        json.dumps(v) for v in values if v in ("", "0", 0, None, False) or re.fullmatch(EMPTY, str(v))
+    )
+    return json.loads(empty.most_common(1)[0][0]) if empty else UNKNOWN
+
+
+UNKNOWN = object()
+EMPTY = r"0\.0+|0000-00-00( 00:00:00)?"
 
 
 def kind_of(name: str, validator: str | None, values: list[Any]) -> str:
