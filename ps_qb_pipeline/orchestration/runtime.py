@@ -18,14 +18,15 @@ from sqlalchemy import Engine
 
 from ps_qb_pipeline.prestashop.client import Shop
 from ps_qb_pipeline.quickbooks.client import Books
-from ps_qb_pipeline.quickbooks.limiter import Priority
-from ps_qb_pipeline.quickbooks.oauth import App, TokenSource
+from ps_qb_pipeline.quickbooks.limiter import Priority, SharedBudget
+from ps_qb_pipeline.quickbooks.oauth import App
+from ps_qb_pipeline.quickbooks.renewal import TokenSource
 from ps_qb_pipeline.settings import Connection, Settings
-from ps_qb_pipeline.state.budget import SharedBudget
+from ps_qb_pipeline.state.budget import BudgetStore
 from ps_qb_pipeline.state.clock import Clock, SystemClock
 from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline.state.database import open_control_plane
-from ps_qb_pipeline.state.tokens import EncryptedTokens
+from ps_qb_pipeline.state.tokens import TokenStore, load_key
 from ps_qb_pipeline.warehouse.session import session
 
 Progress = Callable[[str, int, int | None], None]
@@ -75,13 +76,13 @@ class Runtime:
         books = self.connection.books
         app = App(books.client_id, books.client_secret, books.redirect_uri, books.discovery_url)
         tokens = TokenSource(
-            EncryptedTokens(self.engine, key_file=self.settings.home / "token.key"),
+            TokenStore(self.engine, load_key(self.settings.home.absolute() / "keys" / "tokens.key")),
             app,
             connection=self.name,
             realm=books.realm,
             first_refresh_token=books.first_refresh_token,
         )
-        budget = SharedBudget(self.engine)
+        budget = SharedBudget(BudgetStore(self.engine))
         client = Books(
             base_url=books.base_url, realm=books.realm, tokens=tokens, budget=budget, priority=priority
         )

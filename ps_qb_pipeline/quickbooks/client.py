@@ -113,10 +113,17 @@ class Books:
         self._total = total_seconds
         self._sleep = sleep
         self._local = threading.local()
+        self._sessions: list[requests.Session] = []
         self._library = _Library(company_id=realm, minorversion=MINOR_VERSION, use_decimal=True)
         self._library.api_url_v3 = f"{base_url.rstrip('/')}/v3"
         self._library.exchange_for = self._exchange
         self._company = f"{self._library.api_url}/company/{realm}"
+
+    def close(self) -> None:
+        """Close every connection of every thread; a later call opens new ones."""
+        self._local = threading.local()
+        while self._sessions:
+            self._sessions.pop().close()
 
     @property
     def library(self) -> QuickBooks:
@@ -302,6 +309,7 @@ class Books:
         if session is None:
             session = prepare(requests.Session())
             self._local.session = session
+            self._sessions.append(session)
         return session
 
     def _exchange(

@@ -1,29 +1,28 @@
-"""OAuth with Intuit: consent, tokens and their renewal.
+"""Intuit's OAuth calls, carried by intuit-oauth, and the values they are about.
 
-What lives here: the calls (carried by intuit-oauth), the consent of a person step by step, the rule
-of one refresh at a time with the new token on disk before it is used, expiry dates and their
-warnings. What does not: where tokens are kept (``state.tokens``) and a company's data (``client``).
+What lives here: our app, tokens and their expiry dates, refreshing, revoking, exchanging a code. What
+does not: who may refresh when (``renewal``), a person's consent (``consent``) and where tokens are
+kept (``state.tokens``).
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 import requests
 from intuitlib.client import AuthClient
+from intuitlib.enums import Scopes
 from intuitlib.exceptions import AuthClientError
 
 from ps_qb_pipeline.errors import (
     BooksError,
     BooksThrottled,
     BooksUnavailable,
-    Busy,
     ReconnectNeeded,
     SettingsError,
 )
@@ -33,11 +32,6 @@ from ps_qb_pipeline.quickbooks.transport import exchange, prepare
 OAUTH_SECONDS = 30.0
 EARLY_SECONDS = 300.0
 """An access token is renewed this long before it ends, so that a clock a little off does no harm."""
-LEASE_SECONDS = 90.0
-"""Longer than discovery and refresh may take together."""
-REFUSALS_BEFORE_GIVING_UP = 3
-REFUSAL_PAUSE = timedelta(minutes=15)
-"""An outage may look like a refusal, repeated attempts may kill the token: few, far apart."""
 WARNING_DAYS = (30, 7, 1)
 
 
@@ -79,26 +73,40 @@ class Tokens:
         return bool(self.access_token) and ends is not None and now < ends - timedelta(seconds=EARLY_SECONDS)
 
 
-class TokenStore(Protocol):
-    """Keeps tokens durably, as mappings, and lets one process at a time renew them."""
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """When something of a connection ends. ``warning`` is 30, 7, 1 or 0 (over), None while far off."""
 
-    def load(self, connection: str) -> dict[str, Any] | None:
-        """The stored values, or None before the first consent."""
-        ...
+    what: str
+    at: datetime
+    days: int
+    warning: int | None
 
-    def save(self, connection: str, values: Mapping[str, Any], *, lease: Any = None) -> bool:
-        """Replace them; they are on disk when this returns True.
+    def sentence(self) -> str:
+        """One line for people."""
+        if self.days < 0:
+            return f"{self.what} ended on {self.at:%Y-%m-%d}; run psqb connect"
+        return f"{self.what} ends on {self.at:%Y-%m-%d}, in {self.days} days"
 
-        With a lease, False says that it has gone to somebody else, and nothing was written.
-        """
-        ...
 
-    def lease(self, connection: str, seconds: float) -> AbstractContextManager[Any]:
-        """Enter with a lease as the only process that may renew; with None when another one is at it.
+def expiries(tokens: Tokens, now: datetime) -> tuple[Expiry, ...]:
+    """The expiry dates that are known: of the access token, of the refresh token, and the final one.
 
-        Raises StorageError when the store cannot be written: then nothing may be renewed.
-        """
-        ...
+    The access token carries no warning: it is renewed every hour.
+    """
+    listed = (
+        ("the access token", tokens.access_expires_at, False),
+        ("the refresh token (100 days after its last use)", tokens.refresh_expires_at, True),
+        ("the consent (five years at most)", tokens.hard_expires_at, True),
+    )
+    return tuple(_expiry(what, at, now, warns=warns) for what, at, warns in listed if at is not None)
+
+
+def _expiry(what: str, at: datetime, now: datetime, *, warns: bool) -> Expiry:
+    days = (at - now) // timedelta(days=1)
+    due = [limit for limit in WARNING_DAYS if days < limit]
+    level = 0 if days < 0 else min(due, default=None)
+    return Expiry(what, at, days, level if warns else None)
 
 
 class _Client(AuthClient):  # type: ignore[misc]
@@ -177,6 +185,20 @@ def renew(app: App, tokens: Tokens, *, now: Callable[[], datetime]) -> Tokens:
         return _received(client, tokens.realm, now())
 
 
+def consent_url(app: App, state: str) -> str:
+    """Where a person agrees; ``state`` comes back with the answer."""
+    with _intuit(app) as client:
+        url: str = client.get_authorization_url([Scopes.ACCOUNTING], state_token=state)
+        return url
+
+
+def exchange_code(app: App, code: str, realm: str, *, now: Callable[[], datetime]) -> Tokens:
+    """The first tokens of a connection, for the code that a person's consent came back with."""
+    with _intuit(app) as client:
+        client.get_bearer_token(code, realm_id=realm)
+        return _received(client, realm, now())
+
+
 def _received(client: _Client, realm: str, now: datetime) -> Tokens:
     if not client.access_token or not client.refresh_token:
         raise BooksUnavailable("outcome unknown: the token answer holds no tokens")
@@ -198,104 +220,3 @@ def revoke(app: App, tokens: Tokens) -> None:
     """Tell Intuit that the tokens are no longer wanted."""
     with _intuit(app) as client:
         client.revoke(token=tokens.refresh_token)
-
-
-class TokenSource:
-    """Good access tokens for one connection, renewed when needed, by one process at a time."""
-
-    def __init__(
-        self,
-        store: TokenStore,
-        app: App,
-        *,
-        connection: str,
-        realm: str,
-        first_refresh_token: str | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
-        renewal: Callable[..., Tokens] = renew,
-    ) -> None:
-        self._store = store
-        self._app = app
-        self._connection = connection
-        self._realm = realm
-        self._first = first_refresh_token
-        self._now = now
-        self._sleep = sleep
-        self._renewal = renewal
-        self._tokens: Tokens | None = None
-
-    def access_token(self) -> str:
-        """A token that will be good for some minutes.
-
-        Raises ReconnectNeeded when only a person's consent helps, StorageError when a new token could
-        not be kept, BooksUnavailable or BooksNotSent when Intuit cannot be reached.
-        """
-        if self._tokens is None or not self._tokens.usable(self._now()):
-            self._tokens = self._fresh(stale="")
-        return self._tokens.access_token
-
-    def renewed(self, stale: str) -> str:
-        """Another token than ``stale``, which QuickBooks has just refused."""
-        if self._tokens is None or self._tokens.access_token == stale:
-            self._tokens = self._fresh(stale=stale)
-        return self._tokens.access_token
-
-    def _fresh(self, stale: str) -> Tokens:
-        deadline = self._now() + timedelta(seconds=2 * LEASE_SECONDS)
-        while True:
-            tokens = self._known()
-            if self._good(tokens, stale):
-                return tokens
-            with self._store.lease(self._connection, LEASE_SECONDS) as lease:
-                if lease is not None:
-                    return self._renew(lease, stale)
-            if self._now() > deadline:
-                raise Busy(
-                    "another process has been renewing the QuickBooks token for minutes; try again later"
-                )
-            self._sleep(0.2)
-
-    def _renew(self, lease: Any, stale: str) -> Tokens:
-        tokens = self._known()
-        if self._good(tokens, stale):
-            return tokens
-        self._may_try(tokens)
-        try:
-            new = self._renewal(self._app, tokens, now=self._now)
-        except ReconnectNeeded:
-            refused = replace(tokens, refusals=tokens.refusals + 1, refused_at=self._now(), access_token="")
-            self._store.save(self._connection, asdict(refused), lease=lease)
-            raise
-        if self._store.save(self._connection, asdict(new), lease=lease):
-            return new
-        # The lease ran out during the call and somebody else has renewed: theirs is the newer one.
-        return self._known()
-
-    def _known(self) -> Tokens:
-        values = self._store.load(self._connection)
-        if values is None:
-            if not self._first:
-                raise ReconnectNeeded(f"{self._connection} was never connected; run psqb connect")
-            return Tokens(realm=self._realm, refresh_token=self._first)
-        tokens = Tokens(**values)
-        if tokens.realm != self._realm:
-            raise ReconnectNeeded(
-                f"the stored consent is for company {tokens.realm}, the settings name {self._realm}; "
-                "correct books.realm, or run psqb connect for the other company"
-            )
-        return tokens
-
-    def _good(self, tokens: Tokens, stale: str) -> bool:
-        return tokens.usable(self._now()) and tokens.access_token != stale
-
-    def _may_try(self, tokens: Tokens) -> None:
-        if not tokens.refusals or tokens.refused_at is None:
-            return
-        again = tokens.refused_at + REFUSAL_PAUSE * tokens.refusals
-        if tokens.refusals >= REFUSALS_BEFORE_GIVING_UP or self._now() < again:
-            raise ReconnectNeeded(
-                "Intuit refused the refresh token; everything of this connection waits. "
-                "Run psqb connect and let a company administrator agree",
-                refusals=tokens.refusals,
-            )

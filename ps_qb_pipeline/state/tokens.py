@@ -25,7 +25,8 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from ps_qb_pipeline.errors import SettingsError, StorageError
 from ps_qb_pipeline.state import leases
 from ps_qb_pipeline.state.clock import Clock, SystemClock
-from ps_qb_pipeline.state.database import reading, writing
+from ps_qb_pipeline.state.database import connect, reading, writing
+from ps_qb_pipeline.state.tables import leases as leases_table
 from ps_qb_pipeline.state.tables import tokens as table
 
 KEY_VARIABLE = "PSQB_TOKEN_KEY"
@@ -44,8 +45,21 @@ class TokenStore:
 
     def __init__(self, engine: Engine, key: bytes, *, clock: Clock | None = None) -> None:
         self._engine = engine
+        self._key = key
         self._cipher = AESGCM(key)
         self._clock = clock or SystemClock()
+
+    @property
+    def address(self) -> dict[str, Any] | None:
+        """How another process opens this store; None for a database in memory. Holds the key: never log it."""
+        url = self._engine.url
+        if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+            return None
+        arguments = {
+            "url": url.render_as_string(hide_password=False),
+            "key": base64.b64encode(self._key).decode(),
+        }
+        return {"factory": f"{__name__}:reopen", "arguments": arguments}
 
     def load(self, connection: str) -> dict[str, Any] | None:
         """The stored tokens, or None before the first consent.
@@ -99,6 +113,15 @@ class TokenStore:
             if lease is not None:
                 leases.release(self._engine, lease, clock=self._clock)
 
+    def leased(self, connection: str) -> bool:
+        """Whether somebody is renewing right now."""
+        query = select(leases_table.c.owner, leases_table.c.until).where(
+            leases_table.c.name == f"tokens:{connection}"
+        )
+        with reading(self._engine) as tx:
+            row = tx.execute(query).first()
+        return row is not None and bool(row.owner) and row.until > self._clock.now()
+
     def delete(self, connection: str) -> None:
         """Forget the tokens."""
         with writing(self._engine) as tx:
@@ -114,6 +137,7 @@ class TokenStore:
                 sealed = fresh._seal(row["connection"], row["realm"], opened)
                 where = table.c.connection == row["connection"]
                 tx.execute(update(table).where(where).values(sealed=sealed))
+        self._key = key
         self._cipher = AESGCM(key)
         return len(rows)
 
@@ -134,6 +158,11 @@ class TokenStore:
             ) from None
         opened: dict[str, Any] = json.loads(plain)
         return opened
+
+
+def reopen(url: str, key: str) -> TokenStore:
+    """The store that ``address`` describes, in another process."""
+    return TokenStore(connect(url), base64.b64decode(key))
 
 
 def _put(tx: Connection, connection: str, row: Mapping[str, Any]) -> None:
