@@ -41,18 +41,20 @@ def evaluate(
     """The outcome of every rule, in the order given; ``pii`` names the columns of personal data by relation.
 
     ``docs`` is a folder for Data Docs (``gx/uncommitted/data_docs/local_site/index.html`` in it).
-    A crash inside Great Expectations is an outcome with ``error``, never a failed rule.
+    Assertions are SQL and nothing else: they have no outcome here. A crash inside Great Expectations is an outcome with ``error``, never a failed rule.
     """
     by_rule: dict[tuple[str, str], Outcome] = {}
     with _context(docs) as context:
-        ordered = sorted(rules, key=lambda rule: (rule.table, rule.where))
+        ordered = sorted(
+            (rule for rule in rules if rule.kind != "assertion"), key=lambda rule: (rule.table, rule.where)
+        )
         for (table, where), group in groupby(ordered, key=lambda rule: (rule.table, rule.where)):
             personal = frozenset((pii or {}).get(table, ()))
             for outcome in _slice(con, context, table, where, list(group), personal):
                 by_rule[table, outcome.rule.name] = outcome
         if docs is not None:
             context.build_data_docs()
-    return [by_rule[rule.table, rule.name] for rule in rules]
+    return [by_rule[rule.table, rule.name] for rule in rules if rule.kind != "assertion"]
 
 
 def docs_index(docs: Path) -> Path:
@@ -93,7 +95,7 @@ def _slice(
     name = f"{table}{'_' + hashlib.sha256(where.encode()).hexdigest()[:8] if where else ''}"
     results = {
         result.expectation_config.meta["rule"]: result
-        for result in _validate(context, name, frame, [_expectation(con, frame, rule) for rule in rules])
+        for result in _validate(context, name, frame, [_expectation(rule) for rule in rules])
     }
     seconds = (time.perf_counter() - started) / len(rules)
     return [_outcome(rule, results.get(rule.name), len(frame), seconds) for rule in rules]
@@ -129,10 +131,8 @@ def _frame(
     rows = con.execute(sql).fetchall()
     values = {name: [row[place] for row in rows] for place, name in enumerate([ROW, *columns])}
     for rule in rules:
-        if rule.kind == "expression":
-            holds = expressions.compiled(rule.check)
-            named = [dict(zip(columns, row[1:], strict=True)) for row in rows]
-            values[rule.name] = [holds(row) for row in named]
+        if rule.kind in {"expression", "relationships"}:
+            values[rule.name] = _verdicts(con, rule, columns, rows)
     for column in personal & values.keys():
         values[column] = [_fingerprint(value) for value in values[column]]
     # Objects throughout: an amount stays a Decimal, a missing number stays missing and no float.
@@ -143,7 +143,7 @@ def _fingerprint(value: Any) -> str | None:
     return None if value is None else hashlib.sha256(str(value).encode()).hexdigest()[:12]
 
 
-def _expectation(con: duckdb.DuckDBPyConnection, frame: Any, rule: Rule) -> Any:
+def _expectation(rule: Rule) -> Any:
     import great_expectations.expectations as gxe
 
     about: dict[str, Any] = {
@@ -169,26 +169,24 @@ def _expectation(con: duckdb.DuckDBPyConnection, frame: Any, rule: Rule) -> Any:
             strict_max=rule.exclusive,
             **about,
         )
+    if rule.kind == "accepted_values":
+        return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(rule.values), **about)
+    return gxe.ExpectColumnValuesToBeInSet(column=rule.name, value_set=[True], **about)
+
+
+def _verdicts(
+    con: duckdb.DuckDBPyConnection, rule: Rule, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> list[bool | None]:
+    """Row by row what Python says of a condition, or of a value that another relation should have."""
     if rule.kind == "expression":
-        return gxe.ExpectColumnValuesToBeInSet(column=rule.name, value_set=[True], **about)
-    allowed = list(rule.values) if rule.kind == "accepted_values" else _present(con, frame, rule)
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=allowed, **about)
-
-
-def _present(con: duckdb.DuckDBPyConnection, frame: Any, rule: Rule) -> list[Any]:
-    """Which of the values in the frame the other relation has."""
+        holds = expressions.compiled(rule.check)
+        return [holds(dict(zip(columns, row[1:], strict=True))) for row in rows]
+    place = 1 + columns.index(rule.columns[0])
+    wanted = {row[place] for row in rows} - {None}
     table, _, key = rule.to.rpartition(".")
-    wanted = list({value for value in frame[rule.columns[0]] if value is not None})
-    rows = (
-        con.execute(
-            f'select distinct "{key}" from {table} where "{key}" in (select unnest($wanted))',
-            {"wanted": wanted},
-        ).fetchall()
-        if wanted
-        else []
-    )
-    # A set of nothing would be refused; no row can hold this value.
-    return [row[0] for row in rows] or [object()]
+    sql = f'select distinct "{key}" from {table} where "{key}" in (select unnest($wanted))'
+    found = {row[0] for row in con.execute(sql, {"wanted": list(wanted)}).fetchall()} if wanted else set()
+    return [None if row[place] is None else row[place] in found for row in rows]
 
 
 def _outcome(rule: Rule, result: Any, evaluated: int, seconds: float) -> Outcome:

@@ -16,7 +16,7 @@ import duckdb
 
 from ps_qb_pipeline.validation import sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
-from ps_qb_pipeline.validation.rules import Contract
+from ps_qb_pipeline.validation.rules import Contract, Origin, Rule
 from ps_qb_pipeline.warehouse.tables import create_tables
 
 
@@ -71,7 +71,8 @@ def write_holds(
     con.execute("create or replace temp table holds_now as select * from validation.holds limit 0")
     for outcome in outcomes:
         rule = outcome.rule
-        origin = contracts[rule.table].origin if rule.table in contracts else None
+        contract = contracts.get(rule.table)
+        origin = _ASSERTED if rule.kind == "assertion" else contract.origin if contract else None
         if rule.on_fail != "hold" or origin is None:
             continue
         if outcome.error:
@@ -84,20 +85,28 @@ def write_holds(
                 f"""
                 insert into holds_now
                 select distinct
-                    $table, $rule, $type, ({origin.id})::varchar, ({origin.order})::bigint, $severity, $message, $now
-                from {rule.table}
-                where {sql_engine.failing(rule)}
+                    $table, $rule, {origin.type}, ({origin.id})::varchar, ({origin.order})::bigint,
+                    $severity, $message, $now
+                from {_failing_rows(rule)}
                 """,
                 {
                     "table": rule.table,
                     "rule": rule.name,
-                    "type": origin.type,
                     "severity": rule.severity,
                     "message": rule.message,
                     "now": now,
                 },
             )
     return _settle(con)
+
+
+_ASSERTED = Origin("source_type", "source_id", "order_id")
+
+
+def _failing_rows(rule: Rule) -> str:
+    if rule.kind == "assertion":
+        return f"({rule.check}\n)"
+    return f"{rule.table} where {sql_engine.failing(rule)}"
 
 
 def _settle(con: duckdb.DuckDBPyConnection) -> int:

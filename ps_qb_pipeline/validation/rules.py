@@ -12,6 +12,10 @@ A contract may hold ``unique``, ``not_null``, ``accepted_values``, ``range``, ``
     warn    it is shown, nothing else happens
 
 A value that is missing breaks ``not_null`` only, as in SQL's own constraints.
+
+What takes more than one relation to say is an assertion: a SELECT in ``tests/assert_<name>.sql`` whose
+rows are the failures. They must have an ``id``, and a ``source_type``, ``source_id`` and ``order_id``
+where they can be held. Its ``.yml`` names the relation it is about.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from ps_qb_pipeline.errors import SettingsError
 from ps_qb_pipeline.validation import expressions
 from ps_qb_pipeline.warehouse import models
 
-Kind = Literal["unique", "not_null", "accepted_values", "range", "relationships", "expression"]
+Kind = Literal["unique", "not_null", "accepted_values", "range", "relationships", "expression", "assertion"]
 Severity = Literal["error", "warning"]
 OnFail = Literal["hold", "block", "warn"]
 
@@ -56,11 +60,12 @@ class Rule:
     exclusive: bool = False
     to: str = ""
     check: str = ""
+    """The condition of an expression, the SELECT of an assertion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a failing row names the shop object that is held: a type and two SQL expressions."""
+    """How a failing row names the shop object that is held: three SQL expressions over the row."""
 
     type: str
     id: str
@@ -88,8 +93,29 @@ def load_contracts(root: Path | None = None) -> dict[str, Contract]:
     bodies = [(name, path, body) for name, (path, body) in models.landed_contracts(root).items()]
     made = models.load_models(root).values()
     bodies += [(model.name, model.path.with_suffix(".yml"), model.contract) for model in made]
-    read = (read_contract(name, path, body) for name, path, body in bodies)
-    return {contract.table: contract for contract in read if contract.rules}
+    read = {name: read_contract(name, path, body) for name, path, body in bodies}
+    for path in sorted((root / models.TESTS).glob("assert_*.sql")):
+        rule = read_assertion(path)
+        if rule.table not in read:
+            raise SettingsError(
+                f"table: there is no contract of {rule.table}", where=str(path.with_suffix(".yml"))
+            )
+        contract = read[rule.table]
+        read[rule.table] = replace(contract, rules=(*contract.rules, rule))
+    return {name: contract for name, contract in read.items() if contract.rules}
+
+
+def read_assertion(path: Path) -> Rule:
+    """The assertion in the file at ``path``, with what the ``.yml`` beside it says of it."""
+    sql = path.read_text().strip().removesuffix(";")
+    meaning = sql.split("\n", 1)[0].removeprefix("--").strip()
+    models.tables_read(sql, where=str(path))
+    body = models.contract(path.with_suffix(".yml"))
+    reader = _Reader(str(body.get("table", "")), path.with_suffix(".yml"), "id")
+    if not reader.table:
+        raise reader.error("table", "must name the relation that the assertion is about")
+    options = {name: value for name, value in body.items() if name != "table"}
+    return reader.rule(path.stem, "assertion", (), options, message=meaning, check=sql)
 
 
 def read_contract(table: str, path: Path, body: Mapping[str, Any]) -> Contract:
@@ -110,6 +136,8 @@ def read_contract(table: str, path: Path, body: Mapping[str, Any]) -> Contract:
             raise SettingsError(
                 f"{rule.name}: on_fail: hold needs source: (type, id, order)", where=str(path)
             )
+        if rule.kind in {"accepted_values", "range"} and pii & set(rule.columns):
+            raise SettingsError(f"{rule.name}: a column of personal data shows no values", where=str(path))
     if origin is None:
         rules = tuple(_unheld(rule) for rule in rules)
     return Contract(table, path, reader.id_column, origin, rules, pii)
@@ -127,7 +155,7 @@ def _origin(body: Any, path: Path) -> Origin | None:
         return None
     if not isinstance(body, Mapping) or set(body) != {"type", "id", "order"}:
         raise SettingsError("source: must hold type, id and order", where=str(path))
-    return Origin(str(body["type"]), str(body["id"]), str(body["order"]))
+    return Origin(f"'{body['type']}'", str(body["id"]), str(body["order"]))
 
 
 class _Reader:
@@ -164,7 +192,7 @@ class _Reader:
         if key == "not_null" and len(columns) > 1:
             raise self.error(key, "takes one column an entry")
         words = "is not unique" if key == "unique" else "is missing"
-        return self._rule(
+        return self.rule(
             f"{key}_{'_'.join(columns)}", key, columns, options, message=f"{' + '.join(columns)} {words}"
         )
 
@@ -175,7 +203,7 @@ class _Reader:
         shown = ", ".join(str(value) for value in values)
         name = f"accepted_values_{column}"
         message = f"{column} is none of {shown}"
-        return self._rule(name, "accepted_values", (column,), options, message=message, values=tuple(values))
+        return self.rule(name, "accepted_values", (column,), options, message=message, values=tuple(values))
 
     def _range(self, column: str, entry: Any) -> Rule:
         if not isinstance(entry, Mapping) or not {"min", "max"} & set(entry):
@@ -199,7 +227,7 @@ class _Reader:
             )
             if part
         )
-        return self._rule(
+        return self.rule(
             f"range_{column}",
             "range",
             (column,),
@@ -215,7 +243,7 @@ class _Reader:
         if not isinstance(to, str) or to.count(".") != 2:
             raise self.error(f"relationships.{column}", "must be schema.table.column")
         relation = to.rsplit(".", 1)[0]
-        return self._rule(
+        return self.rule(
             f"relationships_{column}",
             "relationships",
             (column,),
@@ -233,14 +261,14 @@ class _Reader:
             columns = expressions.columns_of(check)
         except expressions.UnknownExpression as error:
             raise self.error(where, str(error)) from error
-        return self._rule(name, "expression", columns, options, message=f"not so: {check}", check=check)
+        return self.rule(name, "expression", columns, options, message=f"not so: {check}", check=check)
 
     def _split(self, entry: Any, main: str) -> tuple[Mapping[str, Any], Any]:
         if not isinstance(entry, Mapping):
             return {}, entry
         return {name: value for name, value in entry.items() if name != main}, entry.get(main)
 
-    def _rule(
+    def rule(
         self,
         name: str,
         kind: str,

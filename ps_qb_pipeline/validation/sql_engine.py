@@ -38,9 +38,11 @@ def failing(rule: Rule) -> str:
 def _table(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule]) -> list[Outcome]:
     started = time.perf_counter()
     keys = [rule for rule in rules if rule.kind == "unique"]
-    others = [rule for rule in rules if rule.kind != "unique"]
+    asserted = [rule for rule in rules if rule.kind == "assertion"]
+    others = [rule for rule in rules if rule.kind not in {"unique", "assertion"}]
     try:
-        outcomes = _scan(con, table, others, keys)
+        outcomes = _scan(con, table, others, keys) if others or keys else []
+        outcomes += [_assertion(con, rule) for rule in asserted]
     except duckdb.Error as error:
         if len(rules) == 1:
             message = str(error).strip().split("\n", 1)[0]
@@ -81,6 +83,14 @@ def _scan(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule], keys: l
             _outcome(rule, 0, (), evaluated, seconds) if alright else _repeated(con, rule, evaluated)
         )
     return outcomes
+
+
+def _assertion(con: duckdb.DuckDBPyConnection, rule: Rule) -> Outcome:
+    started = time.perf_counter()
+    row = con.execute(f"select count(*), min(id, {SHOWN}) from ({rule.check}\n)").fetchone()
+    whole = con.execute(f"select count(*) from {rule.table}").fetchone()
+    count, named = row or (0, ())
+    return _outcome(rule, count, named, whole[0] if whole else 0, time.perf_counter() - started)
 
 
 def _key(rule: Rule) -> str:

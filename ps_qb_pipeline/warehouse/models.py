@@ -138,7 +138,7 @@ def landed_contracts(root: Path | None = None) -> dict[str, tuple[Path, Mapping[
             raise SettingsError(
                 f"describes {name}, which neither a .sql file nor Python makes", where=str(path)
             )
-        found[name] = (path, _contract(path))
+        found[name] = (path, contract(path))
     return found
 
 
@@ -245,7 +245,7 @@ def _load(root: Path, path: Path) -> Model:
         path,
         sql,
         tables_read(sql, where=str(path)),
-        _contract(path.with_suffix(".yml")),
+        contract(path.with_suffix(".yml")),
     )
 
 
@@ -254,7 +254,8 @@ def _relation(root: Path, path: Path) -> str:
     return f"{schema}.{'_'.join([*prefix, path.stem])}"
 
 
-def _contract(path: Path) -> Mapping[str, Any]:
+def contract(path: Path) -> Mapping[str, Any]:
+    """The mapping in the ``.yml`` at ``path``; an empty one when there is no such file."""
     if not path.exists():
         return {}
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -40,7 +41,8 @@ def publish(
         first = str(error).split("\n", 1)[0]
         raise StorageError(f"{target} cannot be written: {first}; make its folder writable") from error
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
     return rows
 
 

@@ -189,7 +189,7 @@ def replace_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Mappi
         raise
     finally:
         con.unregister("arriving_rows")
-    return arriving.num_rows
+    return int(arriving.num_rows)
 
 
 _ARROW = {
