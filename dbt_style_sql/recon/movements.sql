@@ -63,7 +63,10 @@ document_totals as (
         live,
         other_currency,
         coalesce(class = hold_code, false) as held,
-        coalesce(restated_because, 'unexplained') as because,
+        coalesce(
+            restated_because,
+            if(restated < 0 or restated_tax < 0, 'unexplained lack', 'unexplained surplus')
+        ) as because,
         if(measure = 'refunds', -1, 1) as sign,
         count(*) as objects,
         sum(total) as total,
@@ -177,9 +180,9 @@ payment_gaps as (
 ),
 
 explained_references as (
-    select distinct shop_objects.reference
+    select distinct reference
     from shop_objects
-    semi join findings using (order_id)
+    where order_id in (select findings.order_id from findings) or not in_shop
 ),
 
 payment_restated as (
@@ -188,7 +191,7 @@ payment_restated as (
         currency,
         if(
             reference in (select explained_references.reference from explained_references),
-            'finding', 'unexplained'
+            'finding', if(amount < 0, 'unexplained lack', 'unexplained surplus')
         ) as class,
         count(*) as objects,
         sum(amount) as amount

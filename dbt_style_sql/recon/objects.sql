@@ -40,7 +40,7 @@ shop_orders as (
     where source_type = 'order' and in_shop
 ),
 
-shop_classed as (
+shop_judged as (
     select
         shop_objects.*,
         pairs.books_entity,
@@ -68,20 +68,27 @@ shop_classed as (
                 then 'not_postable:' || shop_objects.reason
             else 'unclassified'
         end as class,
-        case
-            when not shop_objects.in_shop then 'gone'
-            when pairs.key is not null and shop_objects.status = 'postable'
-                then if(pairs.class = pairs.hold_code, 'held', 'expected')
-            when holds.hold_code is not null or shop_objects.status = 'held' then 'held'
-            when shop_objects.status in ('before_go_live', 'not_postable')
-                then shop_objects.status
-            when class = 'SOURCE_DELETED' then 'held'
-            else 'unclassified'
-        end as class_group
+        pairs.key is not null as has_document,
+        pairs.hold_code as document_hold,
+        holds.hold_code as order_hold
     from shop_objects
     left join pairs on shop_objects.document_key = pairs.key
     left join codes on shop_objects.reason = codes.code
     left join holds on shop_objects.order_id = holds.order_id
+),
+
+shop_classed as (
+    select
+        *,
+        case
+            when not in_shop then 'gone'
+            when has_document and status = 'postable'
+                then if(class = document_hold, 'held', 'expected')
+            when order_hold is not null or status = 'held' or class = 'SOURCE_DELETED' then 'held'
+            when status in ('before_go_live', 'not_postable') then status
+            else 'unclassified'
+        end as class_group
+    from shop_judged
 ),
 
 sources as (
@@ -111,7 +118,7 @@ books_sources as (
     where not deleted
 ),
 
-books_classed as (
+books_judged as (
     select
         books.*,
         pairs.key as document_key,
@@ -129,13 +136,7 @@ books_classed as (
             when books.stem is not null or books.numbered_like_ours then 'ORPHAN_IN_QBO'
             when books.on_our_accounts then 'QBO_FOREIGN_LINE'
             else 'foreign'
-        end as class,
-        case
-            when not books.live then 'dead'
-            when pairs.key is not null and books.claim_no = 1 then 'paired'
-            when class in ('foreign', 'QBO_FOREIGN_LINE') then 'foreign'
-            else 'extra'
-        end as class_group
+        end as class
     from books_sources as books
     left join pairs using (stem)
     left join sources
@@ -143,6 +144,18 @@ books_classed as (
             books.source_type = sources.source_type
             and books.source_id = sources.source_id
             and pairs.key is null
+),
+
+books_classed as (
+    select
+        *,
+        case
+            when not live then 'dead'
+            when document_key is not null and claim_no = 1 then 'paired'
+            when class in ('foreign', 'QBO_FOREIGN_LINE') then 'foreign'
+            else 'extra'
+        end as class_group
+    from books_judged
 ),
 
 final as (

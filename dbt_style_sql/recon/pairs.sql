@@ -85,7 +85,8 @@ carried as (
     select
         document_key,
         sum(shop_amount) as source_amount,
-        sum(tax) as source_tax
+        sum(tax) as source_tax,
+        bool_or(not in_shop) as source_gone
     from recon.shop_objects
     where source_type in ('order', 'slip') and document_key <> ''
     group by all
@@ -201,19 +202,20 @@ compared as (
             ) - documents.home_total,
             0
         ) as home_difference,
-        case documents.role
-            when 'refund'
-                then carried.source_amount - (documents.total - coalesce(credit_lines.credit, 0))
-            when 'sale' then carried.source_amount - documents.total
-            when 'summary' then carried.source_amount - documents.total
+        case
+            when documents.role = 'refund'
+                then coalesce(carried.source_amount, 0)
+                    - (documents.total - coalesce(credit_lines.credit, 0))
+            when documents.role in ('sale', 'summary')
+                then coalesce(carried.source_amount, 0) - documents.total
             else 0
         end as restated,
         case
-            when documents.role in ('sale', 'refund')
-                then carried.source_tax - documents.total_tax
+            when documents.role in ('sale', 'refund', 'summary')
+                then coalesce(carried.source_tax, 0) - documents.total_tax
             else 0
         end as restated_tax,
-        findings.code as restated_because
+        if(carried.source_gone, 'SOURCE_DELETED', findings.code) as restated_because
     from documents
     left join claims using (stem)
     left join intents using (stem)

@@ -14,8 +14,21 @@ summed as (
         coalesce(sum(amount) filter (where step = 'before_go_live'), 0) as before_go_live,
         coalesce(sum(amount) filter (where step = 'not_postable'), 0) as not_postable,
         coalesce(sum(amount) filter (where step = 'held'), 0) as held,
-        coalesce(sum(amount) filter (where step = 'restated' and class <> 'unexplained'), 0)
-            as restated,
+        coalesce(
+            sum(amount) filter (where step = 'restated' and not starts_with(class, 'unexplained')),
+            0
+        ) as restated,
+        -- What has no class or no reason, each in its own direction.
+        coalesce(
+            sum(amount) filter (
+                where step = 'unclassified' or starts_with(class, 'unexplained')
+            ), 0
+        ) as adrift,
+        coalesce(
+            sum(abs(amount)) filter (
+                where step = 'unclassified' or starts_with(class, 'unexplained')
+            ), 0
+        ) as adrift_gross,
         coalesce(sum(amount) filter (where step = 'expected'), 0) as expected,
         coalesce(sum(amount) filter (where step = 'missing'), 0) as missing,
         coalesce(sum(amount) filter (where step = 'differences'), 0) as differences,
@@ -50,7 +63,8 @@ final as (
             as decimal(18, 2)
         ) as explained,
         cast(
-            abs(shop - before_go_live - not_postable - held - restated - expected)
+            adrift_gross
+            + abs(shop - before_go_live - not_postable - held - restated - adrift - expected)
             + abs(expected - missing + differences + extras - actual) as decimal(18, 2)
         ) as unclassified,
         cast(unclassified_objects as bigint) as unclassified_objects,

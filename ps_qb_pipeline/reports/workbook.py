@@ -41,8 +41,6 @@ _LIVE: Mapping[str, Mapping[str, str]] = {
     "tie_out": {
         "difference": "{shop}-{actual}",
         "explained": "{before_go_live}+{not_postable}+{held}+{restated}+{missing}-{differences}-{extras}",
-        "unclassified": "ROUND(ABS({shop}-{before_go_live}-{not_postable}-{held}-{restated}-{expected})"
-        "+ABS({expected}-{missing}+{differences}+{extras}-{actual}),2)",
     },
     "accounts": {"expected": "{received}-{returned}", "difference": "{expected}-{actual}"},
     "tax": {"difference": "{actual_tax}-{expected_tax}"},

@@ -1,0 +1,119 @@
+"""Profit is what the order lines say, in home currency, with unknown cost left unknown."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ps_qb_pipeline_tests.recon.world import World
+
+
+def lines(world: World, columns: str, where: str = "true") -> list[tuple[object, ...]]:
+    """Rows of the profit lines in order of document and line."""
+    return world.all(f"select {columns} from marts.profit_lines where {where} order by document_key, line_no")
+
+
+def test_a_sale_gives_revenue_cost_and_delivery() -> None:
+    """20.00 of goods at 2 x 4.00 cost, 5.00 of shipping."""
+    world = World()
+    world.sale(1001)
+    world.run()
+    assert lines(world, "kind, units, gross_sales, revenue, delivery_income, cogs") == [
+        ("product", 2, 20, 20, 0, 8),
+        ("shipping", 0, 0, 0, 5, None),
+    ]
+
+
+def test_a_discount_is_carried_by_the_goods() -> None:
+    """The discount line is gone and its money stands with the product."""
+    world = World()
+    world.sale(1001, discount="3.00")
+    world.run()
+    assert lines(world, "kind, gross_sales, discounts, revenue") == [
+        ("product", 23, -3, 20),
+        ("shipping", 0, 0, 0),
+    ]
+
+
+def test_unknown_cost_is_not_zero_cost() -> None:
+    """A line whose order, product and variant name no cost is revenue without cost, and no margin."""
+    world = World()
+    world.sale(1001, wholesale="0")
+    world.con.execute("update staging.prestashop_products set wholesale_price = 0")
+    world.run()
+    assert lines(world, "cost_source, cogs, covered_revenue", "kind = 'product'") == [("unknown", None, 0)]
+    assert world.all(
+        "select revenue, revenue_without_cost, gross_margin from marts.profit_by_product where product_id = 5"
+    ) == [(20, 20, 0)]
+
+
+def test_cost_of_the_product_stands_in_for_a_missing_snapshot() -> None:
+    """Without a cost at the time of the order, today's cost of the product is used and named so."""
+    world = World()
+    world.sale(1001, wholesale="0")
+    world.run()
+    assert lines(world, "cost_source, cogs", "kind = 'product'") == [("product", 7)]
+
+
+def test_a_refund_takes_cost_back_only_when_the_goods_came_back() -> None:
+    """Restocked: the cost of one unit is taken back. Not restocked: it stays."""
+    for restocked, cost in ((1, Decimal(-4)), (0, Decimal(0))):
+        world = World()
+        world.sale(1001, restocked=restocked)
+        world.refund(1, 1001)
+        world.run()
+        assert lines(world, "units, refunds, revenue, cogs", "document_type = 'RefundReceipt'") == [
+            (-1, -10, -10, cost)
+        ]
+
+
+def test_foreign_sales_count_at_the_rate_of_the_document() -> None:
+    """25.00 USD at 0.9 are 22.50 of home income, line by line without a cent left over."""
+    world = World()
+    world.sale(1001, currency="USD", rate="0.9", net="25.01")
+    world.run()
+    assert world.all("select sum(income) from marts.profit_lines") == [(Decimal("22.51"),)]
+
+
+def test_held_orders_earn_nothing_yet() -> None:
+    """What a rule holds back is in no profit."""
+    world = World()
+    world.sale(1001, booked=False)
+    world.rows("validation.holds", {"rule": "orders.total", "order_id": 1001, "message": "is negative"})
+    world.run()
+    assert lines(world, "*") == []
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    amounts=st.lists(st.integers(1, 99_999), min_size=1, max_size=6),
+    discount=st.integers(1, 99_999),
+)
+def test_no_cent_of_a_discount_is_lost(amounts: list[int], discount: int) -> None:
+    """Whatever the lines, the allocated parts of a discount sum to the discount."""
+    world = World()
+    world.sale(1001)
+    world.con.execute("delete from ledger.lines")
+    cents = Decimal("0.01")
+    for number, amount in enumerate(amounts, 1):
+        world.rows(
+            "ledger.lines",
+            {
+                "document_key": "1|sale|1001|0", "line_no": number, "kind": "product", "item": "x", "product_id": 5,
+                "order_detail_id": 10010, "amount": amount * cents, "tax_code": "FR20", "quantity": 1, "description": "",
+            },
+        )  # fmt: skip
+    world.rows(
+        "ledger.lines",
+        {
+            "document_key": "1|sale|1001|0", "line_no": 99, "kind": "discount", "item": "PS Discount",
+            "amount": -discount * cents, "tax_code": "FR20", "description": "",
+        },
+    )  # fmt: skip
+    world.run()
+    total = (sum(amounts) - discount) * cents
+    assert world.all("select sum(discounts), sum(income) from marts.profit_lines") == [
+        (-discount * cents, total)
+    ]
