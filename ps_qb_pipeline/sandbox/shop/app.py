@@ -6,6 +6,7 @@ faults on the way. What does not: what the web service says (``reads``, ``writes
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +28,9 @@ from ps_qb_pipeline.sandbox.shop.access import (
     shop_context,
 )
 from ps_qb_pipeline.sandbox.shop.answers import CONTENT_TYPE, HTML, Answer, Fatal, Refusal, Wire
-from ps_qb_pipeline.sandbox.shop.control import BadCommand, run
+from ps_qb_pipeline.sandbox.shop.control import BadCommand, run, status
+from ps_qb_pipeline.sandbox.shop.faults import KINDS
+from ps_qb_pipeline.sandbox.shop.life import shift_rows
 from ps_qb_pipeline.sandbox.shop.query import php_query
 from ps_qb_pipeline.sandbox.shop.reads import Request, languages_of, read
 from ps_qb_pipeline.sandbox.shop.render import errors
@@ -63,22 +66,15 @@ def create_app(
     """
     if len(key) != 32:
         raise SettingsError(f"a web service key has 32 characters, this one has {len(key)}")
-    rows = seeds.directory(Path(shop_dir)) if shop_dir is not None else _rows(shop)
-    name = Path(shop_dir).name if shop_dir is not None else shop
+    first_rows, identity = seeds.source(shop, None if shop_dir is None else Path(shop_dir))
     opened = Shop.opened(
-        rows,
+        first_rows,
         state_path=None if state_path is None else Path(state_path),
-        identity=f"{name}-{seeds.fingerprint(rows)}",
+        identity=identity,
         base_url=base_url.rstrip("/") + "/",
         key=key,
     )
     return application(opened)
-
-
-def _rows(shop: ShopName) -> seeds.Rows:
-    if shop == "empty":
-        return seeds.empty()
-    return seeds.bundled(shop)
 
 
 def application(shop: Shop) -> Starlette:
@@ -87,10 +83,21 @@ def application(shop: Shop) -> Starlette:
     async def service(http: HttpRequest) -> Response:
         body = await http.body()
         started = time.perf_counter()
-        answer = serve(shop, http, body)
+        name = http.path_params.get("path", "").partition("/")[0]
+        shop.requests[f"{http.method} {name}"] += 1
+        faults = shop.faults.hitting(http.method, name)
+        if waiting := sum(fault.milliseconds for fault in faults):
+            await asyncio.sleep(waiting / 1000)
+        answer = Answer(500) if any(fault.in_the_way for fault in faults) else serve(shop, http, body)
+        for fault in faults:
+            answer = KINDS[fault.kind](fault, answer)
+            if fault.kind == "rows_change":
+                shift_rows(shop, name, fault.how, fault.hits)
         return respond(shop, http, answer, time.perf_counter() - started)
 
     async def control(http: HttpRequest) -> Response:
+        if http.method == "GET":
+            return JSONResponse(status(shop))
         try:
             return JSONResponse(run(shop, await http.json()))
         except (BadCommand, ValueError) as error:
@@ -104,7 +111,7 @@ def application(shop: Shop) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/_control", control, methods=["PUT"]),
+            Route("/_control", control, methods=["GET", "PUT"]),
             Route("/api", service, methods=VERBS),
             Route("/api/{path:path}", service, methods=VERBS),
             Route("/", home, methods=["GET"]),
@@ -197,5 +204,6 @@ def respond(shop: Shop, http: HttpRequest, answer: Answer, seconds: float) -> Re
     body = b"" if http.method == "HEAD" else answer.body
     response = Response(body, answer.status)
     response.raw_headers = [(k.lower().encode(), v.encode("utf-8")) for k, v in headers.items()]
-    response.raw_headers.append((b"content-length", str(len(body)).encode()))
+    if "content-length" not in headers:
+        response.raw_headers.append((b"content-length", str(len(body)).encode()))
     return response

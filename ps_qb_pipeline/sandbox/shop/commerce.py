@@ -147,7 +147,7 @@ def place(shop: Shop, cart: Cart, chance: Random) -> int:
         shop.insert("order_details", line | {"id_order": order["id"]})
     for rule, amount in discounts:
         shop.insert("order_cart_rules", {
-            "id_order": order["id"], "id_cart_rule": rule.rule, "name": rule.name, "value": six(amount.incl),
+            "id_order": order["id"], "id_cart_rule": rule.rule or _rule_row(shop, rule), "name": rule.name, "value": six(amount.incl),
             "value_tax_excl": six(amount.excl), "free_shipping": "1" if rule.free_shipping else "0",
         })  # fmt: skip
     shop.insert("order_carriers", {
@@ -291,6 +291,21 @@ def _discounts(draft: _Draft, products: Both, shipping: Both) -> list[tuple[Disc
             amount += shipping
         result.append((rule, amount))
     return result
+
+
+def _rule_row(shop: Shop, rule: Discount) -> int:
+    """The cart rule behind a discount that names none: one of the same name and value, or a new one."""
+    values = {"reduction_percent": f"{rule.percent:.2f}", "reduction_amount": six(rule.amount)}
+    for row in shop.rows("cart_rules", **values):
+        if first_text(row["name"]) == rule.name:
+            return int(row["id"])
+    now = shop.now()
+    row = shop.insert("cart_rules", values | {
+        "name": [{"id": i, "value": rule.name} for i in shop.languages()], "active": "1", "reduction_tax": "1",
+        "free_shipping": "1" if rule.free_shipping else "0", "quantity": 1000, "quantity_per_user": 1000,
+        "date_from": "2020-01-01 00:00:00", "date_to": "2035-01-01 00:00:00", "date_add": now, "date_upd": now,
+    })  # fmt: skip
+    return int(row["id"])
 
 
 def _cart_row(shop: Shop, draft: _Draft) -> int:

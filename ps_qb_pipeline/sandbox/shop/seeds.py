@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +28,19 @@ REFERENCE = (
     "carriers", "categories", "configurations", "contacts", "countries", "currencies", "groups", "languages",
     "order_states", "shop_groups", "shop_urls", "shops", "states", "tax_rule_groups", "tax_rules", "taxes", "zones",
 )  # fmt: skip
+
+
+def source(shop: str, shop_dir: Path | None) -> tuple[Callable[[], Rows], str]:
+    """How the first rows of a shop are made, and the name by which a state file knows it again.
+
+    Errors:
+        SettingsError: the directory cannot be used.
+    """
+    if shop_dir is not None:
+        rows = directory(shop_dir)
+        return partial(directory, shop_dir), f"{shop_dir.name} {fingerprint(rows)}"
+    make = empty if shop == "empty" else partial(bundled, shop)
+    return make, f"{shop} {fingerprint(make())}"
 
 
 def bundled(name: str) -> Rows:

@@ -7,13 +7,15 @@ first rows come from (``seeds``), HTTP (``app``), the rules of writing (``writes
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ps_qb_pipeline.sandbox.shop.faults import Faults
 from ps_qb_pipeline.sandbox.shop.journal import Journal
 from ps_qb_pipeline.sandbox.shop.resources import METHODS, resources
 from ps_qb_pipeline.sandbox.shop.tables import Row, Table, comparable
@@ -72,28 +74,52 @@ class Shop:
     keys: dict[str, Key]
     settings: Settings = field(default_factory=Settings)
     clock: Clock = field(default_factory=Clock)
-    _derived: dict[tuple[str, int], Any] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    requests: Counter[str] = field(default_factory=Counter)
+    """How often each resource was asked, by "METHOD resource"; not kept over a restart."""
+    first_rows: Callable[[], ROWS] = dict
 
     @classmethod
-    def opened(cls, rows: ROWS, *, state_path: Path | None, identity: str, base_url: str, key: str) -> Shop:
+    def opened(
+        cls,
+        first_rows: Callable[[], ROWS],
+        *,
+        state_path: Path | None,
+        identity: str,
+        base_url: str,
+        key: str,
+    ) -> Shop:
         """The shop with its first rows and whatever happened to it since."""
         shop = cls(
-            tables={name: Table(resource) for name, resource in resources().items()},
+            tables={},
             journal=Journal(state_path, identity),
             base_url=base_url,
             keys={key: Key(full_rights())},
+            first_rows=first_rows,
         )
-        for name, seeded in rows.items():
-            if name in shop.tables:
-                shop.tables[name].load(seeded)
+        shop._fill()
         for name, row_id, row in shop.journal.changes():
             if row is None:
                 shop.tables[name].remove(row_id)
             else:
                 shop.tables[name].put(row)
-        clock = shop.journal.fact("clock") or {}
-        shop.clock = Clock(**clock)
+        shop.clock = Clock(**(shop.journal.fact("clock") or {}))
+        for name, value in (shop.journal.fact("settings") or {}).items():
+            setattr(shop.settings, name, tuple(value) if isinstance(value, list) else value)
         return shop
+
+    def reset(self) -> None:
+        """Back to the first rows; keys stay."""
+        self.journal.clear()
+        self.clock, self.settings, self.faults = Clock(), Settings(), Faults()
+        self.requests.clear()
+        self._fill()
+
+    def _fill(self) -> None:
+        self.tables = {name: Table(resource) for name, resource in resources().items()}
+        for name, rows in self.first_rows().items():
+            if name in self.tables:
+                self.tables[name].load(rows)
 
     # -------------------------------------------------------------------------------- rows
 
