@@ -212,7 +212,7 @@ def check_meter(meter: MonthMeter, limits: Limits, priority: Priority, now: date
         )
 
 
-class BudgetStore(Protocol):
+class SharedNumbers(Protocol):
     """Where the numbers are kept: changed atomically among all processes of the realm."""
 
     def change(
@@ -237,7 +237,7 @@ class MemoryStore:
         self._lock = threading.Lock()
 
     def change(self, realm: str, month: str, decide: Callable[..., Any]) -> Any:
-        """See BudgetStore."""
+        """See SharedNumbers."""
         with self._lock:
             result, pace, meter = decide(self._pace.get(realm, {}), self._meter.get((realm, month), {}))
             self._pace[realm] = pace
@@ -250,7 +250,7 @@ class SharedBudget:
 
     def __init__(
         self,
-        store: BudgetStore,
+        store: SharedNumbers,
         limits: Limits | None = None,
         *,
         now: Callable[[], float] = time.time,

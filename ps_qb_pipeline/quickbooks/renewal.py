@@ -138,7 +138,7 @@ class Renewal:
             "stale": stale,
         }
         try:
-            process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+            process = subprocess.Popen(
                 [sys.executable, "-m", "ps_qb_pipeline.quickbooks.renewal"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -187,6 +187,10 @@ def load_key(path: Path, environment: Mapping[str, str] | None = None) -> bytes:
         return _read_key(path)
     except FileNotFoundError:
         return _new_key(path)
+    except OSError as error:
+        raise StorageError(
+            f"the key file {path} cannot be read ({error.strerror}); set {KEY_VARIABLE} or PSQB_HOME"
+        ) from error
 
 
 def _read_key(path: Path) -> bytes:
