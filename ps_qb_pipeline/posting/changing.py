@@ -1,18 +1,350 @@
 """Updates and voids of documents that are already in the books.
 
 What lives here: the three-way compare (what we wrote, what stands there, what we want) that keeps a
-person's change from being overwritten. What does not: creations.
+person's change from being overwritten, the body of an update that keeps what people added, and what
+a lost update or void turned into. What does not: creations, and the sending itself (``sending``).
 """
 
 from __future__ import annotations
 
-from ps_qb_pipeline.posting.ports import Row
-from ps_qb_pipeline.posting.sending import Verdict
-from ps_qb_pipeline.posting.worker import Worker
-from ps_qb_pipeline.state.intents import Intent
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ps_qb_pipeline.accounting.documents import Document
+from ps_qb_pipeline.errors import BooksFault, PipelineError
+from ps_qb_pipeline.posting import echo, plan
+from ps_qb_pipeline.posting.ports import NamesPort, Rendering, Row
+from ps_qb_pipeline.posting.sending import Verdict, judge_row
+from ps_qb_pipeline.posting.worker import Waiting, Worker
+from ps_qb_pipeline.quickbooks.texts import canonical
+from ps_qb_pipeline.state import intents
+from ps_qb_pipeline.state.database import writing
+from ps_qb_pipeline.state.intents import (
+    CONFIRMED,
+    DROPPED,
+    GONE,
+    PLANNED,
+    REJECTED,
+    STUCK,
+    VOIDED,
+    Draft,
+    Intent,
+)
+
+STALE = "STALE"
+"""Somebody touched the object between our reading and our writing, without changing money: read it again."""
+
+EDIT_CONFLICT = "EDIT_CONFLICT"
+
+_READ_ONLY = frozenset(
+    {
+        "MetaData",
+        "domain",
+        "sparse",
+        "status",
+        "Balance",
+        "HomeBalance",
+        "HomeTotalAmt",
+        "UnappliedAmt",
+        "time",
+    }
+)
+_OURS = frozenset(
+    {
+        "Line",
+        "TxnTaxDetail",
+        "GlobalTaxCalculation",
+        "TotalAmt",
+        "DueDate",
+        "ExchangeRate",
+        "DepositToAccountRef",
+    }
+)
+"""What the document decides alone: absent there, it is dropped from the object as well."""
+_MACHINE_LINE = re.compile(r"ps:\{[^{}]*\}")
+
+
+@dataclass(slots=True)
+class Planned:
+    """What is to be driven, what waits and why, and what is in the books already after all."""
+
+    keys: list[str]
+    waiting: dict[str, Waiting]
+    settled: list[str]
+
+
+def plan_changes(
+    worker: Worker, changes: Iterable[plan.Change], *, names: NamesPort, render: Rendering
+) -> Planned:
+    """Write down the updates of documents that are wanted otherwise than they stand in the books."""
+    result = Planned([], {}, [])
+    for document, base, pending in changes:
+        if base.document_sha == plan.document_sha(document):
+            _drop(worker, pending)
+            result.settled.append(document.key)
+        elif pending is not None and not _needs_new_body(document, pending):
+            if pending.state == PLANNED:
+                result.keys.append(pending.key)
+        elif document.type != base.entity:
+            said = (
+                f"is a {base.entity} in the books and should be a {document.type}; a person must exchange it"
+            )
+            result.waiting[document.key] = Waiting(EDIT_CONFLICT, said)
+        else:
+            _plan_update(worker, document, base, pending, names, render, result)
+    return result
+
+
+def _needs_new_body(document: Document, pending: Intent) -> bool:
+    """Whether the change under way must be replaced: it is stale, or the document has changed again."""
+    if pending.state == PLANNED and pending.first_sent_at is not None:
+        return False
+    return pending.cause == STALE or pending.document_sha != plan.document_sha(document)
+
+
+def _drop(worker: Worker, pending: Intent | None) -> None:
+    """The order is again what the books say: a change that never went out is not needed any more."""
+    if pending is None or pending.state not in {PLANNED, REJECTED} or pending.first_sent_at is not None:
+        return
+    with writing(worker.engine) as tx:
+        now = worker.clock.now()
+        intents.move(tx, pending, DROPPED, now=now, run_id=worker.run_id, reason="not wanted any more")
+
+
+def _plan_update(
+    worker: Worker,
+    document: Document,
+    base: Intent,
+    pending: Intent | None,
+    names: NamesPort,
+    render: Rendering,
+    result: Planned,
+) -> None:
+    row = _current(worker, base)
+    worker.step("change.read")
+    why = _not_ours_to_change(worker, base, row)
+    if row is None or why is not None:
+        result.waiting[document.key] = why or Waiting("QBO_DELETED", "was deleted in QuickBooks")
+        return
+    try:
+        rendered = render.document(document, names)
+    except PipelineError as error:
+        result.waiting[document.key] = Waiting.because(error)
+        return
+    revision = _next_revision(document, base, pending)
+    draft = Draft(
+        key=f"{base.source_key}|{revision}",
+        operation="update",
+        entity=base.entity,
+        role=base.role,
+        source_id=base.source_id,
+        revision=revision,
+        doc_number=base.doc_number,
+        source_key=base.source_key,
+        order_key=base.order_key,
+        document=plan.draft(document, rendered).document,
+        document_sha=plan.document_sha(document),
+        amount=document.total,
+        currency=document.currency,
+        body=updated_body(row, rendered),
+        target_id=base.qbo_id,
+        target_key=base.key,
+        sync_token=str(row.get("SyncToken", "")),
+        echoed_sha=echo.content_sha(row),
+    )
+    _write_down(worker, draft, pending)
+    result.keys.append(draft.key)
+
+
+def _next_revision(document: Document, base: Intent, pending: Intent | None) -> int:
+    if pending is not None:
+        return pending.revision
+    return max(document.revision, base.revision + 1)
+
+
+def _write_down(worker: Worker, draft: Draft, pending: Intent | None) -> None:
+    now = worker.clock.now()
+    with writing(worker.engine) as tx:
+        old = intents.load(tx, worker.realm, [draft.key]).get(draft.key) or pending
+        if old is not None and old.key == draft.key:
+            intents.replan(tx, old, draft, run_id=worker.run_id, now=now)
+            return
+        intents.plan(
+            tx, [draft], realm=worker.realm, connection=worker.connection, run_id=worker.run_id, now=now
+        )
+
+
+def _current(worker: Worker, base: Intent) -> Row | None:
+    worker.requests += 1
+    try:
+        return worker.books.read(base.entity, base.qbo_id)
+    except BooksFault as error:
+        if error.fault.code == "610":
+            return None
+        raise
+
+
+def _not_ours_to_change(worker: Worker, base: Intent, row: Row | None) -> Waiting | None:
+    """Why a person must decide first; None when nobody has touched the money since we wrote it."""
+    if row is None or echo.is_void(row):
+        _close(worker, base, GONE if row is None else VOIDED)
+        word = "deleted" if row is None else "voided"
+        return Waiting("QBO_DELETED", f"was {word} in QuickBooks by a person; it is not written again")
+    if base.echoed_sha and echo.content_sha(row) != base.echoed_sha:
+        said = f"was changed in QuickBooks by a person (id {base.qbo_id}) and in the shop since"
+        return Waiting(EDIT_CONFLICT, said)
+    return None
+
+
+def _close(worker: Worker, base: Intent, state: str) -> None:
+    now = worker.clock.now()
+    with writing(worker.engine) as tx:
+        moved = intents.move(tx, base, state, now=now, run_id=worker.run_id, reason="by a person")
+        if moved is not None:
+            worker.touched[moved.key] = moved
+
+
+def updated_body(row: Row, rendered: bytes) -> bytes:
+    """The object as it stands with our fields laid over it, frozen for a full update.
+
+    A full update empties what it leaves out, so everything that a person added goes along: memo,
+    addresses, class, custom fields, and their own words in the private note.
+    """
+    fresh: dict[str, Any] = json.loads(rendered, parse_float=Decimal)
+    kept = {name: value for name, value in row.items() if name not in _READ_ONLY | _OURS}
+    note = str(fresh.get("PrivateNote") or "")
+    merged = {**kept, **fresh, "PrivateNote": merged_note(str(row.get("PrivateNote") or ""), note)}
+    return canonical({**merged, "Id": str(row["Id"]), "SyncToken": str(row.get("SyncToken", ""))})
+
+
+def merged_note(stored: str, ours: str) -> str:
+    """A person's words with our machine line brought up to date in its place."""
+    line = _MACHINE_LINE.search(ours)
+    if line is None:
+        return stored or ours
+    if _MACHINE_LINE.search(stored):
+        return _MACHINE_LINE.sub(lambda _: line[0], stored, count=1)
+    return f"{stored}\n{line[0]}".strip()
+
+
+# -- voids -------------------------------------------------------------------------------------
+
+
+def plan_voids(worker: Worker, bases: Sequence[Intent], *, reason: str) -> Planned:
+    """Write down the voids of these confirmed documents; what a person changed is left alone."""
+    result = Planned([], {}, [])
+    for base in bases:
+        row = _current(worker, base)
+        why = _not_ours_to_change(worker, base, row)
+        if row is None or (why is not None and why.code == "QBO_DELETED"):
+            result.settled.append(base.key)
+            continue
+        if why is not None:
+            result.waiting[base.key] = why
+            continue
+        draft = _void(base, row, reason)
+        with writing(worker.engine) as tx:
+            key = _plan_void(worker, tx, draft)
+        if key:
+            result.keys.append(key)
+    return result
+
+
+def _void(base: Intent, row: Row, reason: str) -> Draft:
+    token = str(row.get("SyncToken", ""))
+    return Draft(
+        key=f"{base.source_key}|{base.revision + 1}",
+        operation="void",
+        entity=base.entity,
+        role=base.role,
+        source_id=base.source_id,
+        revision=base.revision + 1,
+        doc_number=base.doc_number,
+        source_key=base.source_key,
+        order_key=base.order_key,
+        document=json.dumps({"void": base.key, "reason": reason}, sort_keys=True),
+        document_sha="void",
+        amount=Decimal(0),
+        currency=base.currency,
+        body=canonical({"Id": base.qbo_id, "SyncToken": token, "sparse": True}),
+        target_id=base.qbo_id,
+        target_key=base.key,
+        sync_token=token,
+        echoed_sha=echo.content_sha(row),
+    )
+
+
+def _plan_void(worker: Worker, tx: Connection, draft: Draft) -> str:
+    now = worker.clock.now()
+    old = intents.load(tx, worker.realm, [draft.key]).get(draft.key)
+    if old is None:
+        intents.plan(
+            tx, [draft], realm=worker.realm, connection=worker.connection, run_id=worker.run_id, now=now
+        )
+        return draft.key
+    if old.state == PLANNED and old.first_sent_at is None and old.body != draft.body:
+        intents.replan(tx, old, draft, run_id=worker.run_id, now=now)
+    elif old.state == DROPPED or (old.state == REJECTED and (old.cause == STALE or old.operation != "void")):
+        return draft.key if _revive(worker, tx, old, draft) else ""
+    return draft.key if old.state == PLANNED else ""
+
+
+def _revive(worker: Worker, tx: Connection, old: Intent, draft: Draft) -> bool:
+    moved = intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())
+    return moved is not None
+
+
+# -- what became of a lost one -----------------------------------------------------------------
 
 
 def decide(worker: Worker, intent: Intent, row: Row | None) -> Verdict | None:
-    """Where the object as it stands takes a lost update or void."""
-    del worker, intent, row
-    return None
+    """Where the object as it stands takes a lost update, void or deactivation; None to send it again.
+
+    The sync token decides: unchanged, nothing of ours arrived, and sending again is safe, because a
+    copy that arrives late is refused as stale.
+    """
+    if row is None:
+        said = {"cause": "QBO_DELETED", "fault_message": "it was deleted in QuickBooks meanwhile"}
+        return Verdict(REJECTED, "deleted meanwhile", said)
+    if done(intent, row):
+        return judge_row(intent, row, tid=intent.intuit_tid, now=worker.clock.now(), adopted=True)
+    if str(row.get("SyncToken", "")) == intent.sync_token:
+        if intent.attempts < worker.pace.attempts:
+            return None
+        said = {"cause": "NO_ANSWER", "fault_message": f"sent {intent.attempts} times without an answer"}
+        return Verdict(STUCK, "no answer", said)
+    return _overtaken(intent, row)
+
+
+def done(intent: Intent, row: Row) -> bool:
+    """Whether the object is as this change wanted it."""
+    if intent.operation == "void":
+        return echo.is_void(row)
+    if intent.operation == "deactivate":
+        return row.get("Active") is False
+    return str(row.get("SyncToken", "")) != intent.sync_token and echo.matches(intent, row)
+
+
+def _overtaken(intent: Intent, row: Row) -> Verdict:
+    """Somebody else wrote in between: harmless when the money is as we knew it, else a person decides."""
+    before = intent.echoed_sha
+    if intent.operation == "deactivate" or (before and echo.content_sha(row) == before):
+        said = {"cause": STALE, "fault_message": "it was touched in QuickBooks meanwhile and is read again"}
+        return Verdict(REJECTED, "stale", said)
+    said = {
+        "cause": EDIT_CONFLICT,
+        "fault_message": f"it was changed in QuickBooks by a person meanwhile (id {intent.target_id})",
+    }
+    return Verdict(REJECTED, "changed by a person", said)
+
+
+def confirmed_targets(history: Mapping[str, Sequence[Intent]], keys: Iterable[str]) -> list[Intent]:
+    """The documents in the books that stand behind these document keys."""
+    found = (plan.standing(history.get(plan.source_key(key), ())).base for key in keys)
+    return [base for base in found if base is not None and base.state == CONFIRMED]

@@ -54,10 +54,14 @@ def differences(intent: Intent, row: Row) -> tuple[str, ...]:
 
     Compared are number, total, tax, currency, date and key: what a 200 alone does not prove.
     """
+    if intent.operation == "void":
+        return () if is_void(row) or not amount(row.get("TotalAmt")) else ("a document that is not voided",)
+    if intent.operation == "deactivate":
+        return () if row.get("Active") is False else ("a card that is still active",)
+    if intent.entity in NO_TOTAL:
+        return ()
     meant = _meant(intent)
     found: list[str] = []
-    if intent.entity in NO_TOTAL | {"Customer", "Item"}:
-        return tuple(found)
     if intent.entity not in NO_NUMBER and number_of(intent.entity, row) != number_of(intent.entity, meant):
         found.append("another number")
     total = amount(row.get("TotalAmt", row.get("Amount")))
@@ -106,51 +110,65 @@ def _meant(intent: Intent) -> dict[str, Any]:
     return body
 
 
+def is_void(row: Row) -> bool:
+    """Whether a document was voided: QuickBooks keeps it, with zero amounts and a mark in its note."""
+    return str(row.get("PrivateNote") or "").lstrip().lower().startswith("void")
+
+
+def matches(intent: Intent, row: Row) -> bool:
+    """Whether an object holds what an update meant: every money field, line by line."""
+    meant = _meant(intent)
+    if differences(intent, row):
+        return False
+    stored, wanted = _content(row), _content(meant)
+    wanted.pop("TotalAmt", None)
+    wanted.pop("Tax", None)
+    return all(stored.get(name) == value for name, value in wanted.items() if value not in ("", None))
+
+
 def content_sha(row: Mapping[str, Any]) -> str:
     """A hash over the money content of a stored object: what a person's edit would change.
 
     Stable against what QuickBooks changes by itself: ids of lines, sync token, balances, links, times.
     """
-    kept = {name: row.get(name) for name in _MONEY_FIELDS if row.get(name) is not None}
-    kept["Line"] = [
-        _line(line) for line in row.get("Line") or () if line.get("DetailType") != "SubTotalLineDetail"
-    ]
-    kept["Tax"] = str(amount((row.get("TxnTaxDetail") or {}).get("TotalTax")) or 0)
-    text = json.dumps(_normal(kept), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_content(row), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_MONEY_FIELDS = (
-    "DocNumber",
-    "PaymentRefNum",
-    "TxnDate",
-    "TotalAmt",
-    "CurrencyRef",
-    "ExchangeRate",
-    "CustomerRef",
-    "DepositToAccountRef",
-    "GlobalTaxCalculation",
-)
+_FIELDS = ("DocNumber", "PaymentRefNum", "TxnDate", "GlobalTaxCalculation")
+_AMOUNTS = ("TotalAmt", "Amount", "ExchangeRate")
+_REFERENCES = ("CurrencyRef", "CustomerRef", "DepositToAccountRef", "FromAccountRef", "ToAccountRef")
+
+
+def _content(row: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {name: str(row[name]) for name in _FIELDS if row.get(name) is not None}
+    kept.update((name, _number(row[name])) for name in _AMOUNTS if row.get(name) is not None)
+    kept.update((name, _id(row[name])) for name in _REFERENCES if row.get(name))
+    kept["Line"] = [
+        _line(line) for line in row.get("Line") or () if line.get("DetailType") != "SubTotalLineDetail"
+    ]
+    kept["Tax"] = _number((row.get("TxnTaxDetail") or {}).get("TotalTax") or 0)
+    return kept
 
 
 def _line(line: Mapping[str, Any]) -> dict[str, Any]:
-    detail = line.get("SalesItemLineDetail") or {}
+    kind = str(line.get("DetailType") or "")
+    detail = line.get(kind) or {}
     return {
-        "Amount": line.get("Amount"),
-        "Item": (detail.get("ItemRef") or {}).get("value"),
-        "Tax": (detail.get("TaxCodeRef") or {}).get("value"),
-        "Linked": [str(link.get("TxnId")) for link in line.get("LinkedTxn") or ()],
+        "Amount": _number(line.get("Amount") or 0),
+        "Item": _id(detail.get("ItemRef")),
+        "Account": _id(detail.get("AccountRef")),
+        "Side": str(detail.get("PostingType") or ""),
+        "Tax": _id(detail.get("TaxCodeRef")),
+        "Linked": sorted(str(link.get("TxnId")) for link in line.get("LinkedTxn") or ()),
     }
 
 
-def _normal(value: Any) -> Any:
-    """Numbers in one spelling, references by their value alone."""
-    if isinstance(value, Mapping):
-        return (
-            str(value["value"]) if "value" in value else {key: _normal(entry) for key, entry in value.items()}
-        )
-    if isinstance(value, list):
-        return [_normal(entry) for entry in value]
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return f"{Decimal(str(value)).normalize():f}"
-    return value
+def _id(reference: Any) -> str:
+    return str(reference.get("value") or "") if isinstance(reference, Mapping) else ""
+
+
+def _number(value: Any) -> str:
+    """A number in one spelling."""
+    parsed = amount(value)
+    return "" if parsed is None else f"{parsed.normalize():f}"

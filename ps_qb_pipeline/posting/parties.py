@@ -27,6 +27,7 @@ from ps_qb_pipeline.state.intents import CONFIRMED, PLANNED, REJECTED, Draft, In
 Kind = Literal["Customer", "Item"]
 Party = Customer | Item
 
+ITEM_UNMAPPED = "ITEM_UNMAPPED"
 MAX_NAME = {"Customer": 500, "Item": 100}
 
 
@@ -65,7 +66,7 @@ def resolve(
     if create:
         _create(worker, kind, missing, names, render, result)
     else:
-        result.missing.update((party.key, "ITEM_UNMAPPED") for party in missing)
+        result.missing.update((party.key, ITEM_UNMAPPED) for party in missing)
     for follower, leader in followers.items():
         _follow(worker, kind, follower, leader, result)
     for key, qbo_id in result.ids.items():

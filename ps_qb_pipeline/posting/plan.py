@@ -8,10 +8,10 @@ documents that should exist with the intents that are recorded. What does not: s
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Document, to_json
 from ps_qb_pipeline.state.intents import (
@@ -27,8 +27,6 @@ from ps_qb_pipeline.state.intents import (
     Draft,
     Intent,
 )
-
-_RUN = re.compile(r",?run:[^,}]*")
 
 
 def waves(documents: Sequence[Document]) -> list[list[Document]]:
@@ -53,8 +51,17 @@ def waves(documents: Sequence[Document]) -> list[list[Document]]:
 
 
 def document_sha(document: Document) -> str:
-    """A hash of what the document says, whichever run and revision says it."""
-    plain = replace(document, key="", revision=0, private_note=_RUN.sub("", document.private_note))
+    """A hash of what the document books: amounts, accounts, items, tax, customer, dates.
+
+    Texts are left out, so that a new wording in a later release does not rewrite old books.
+    """
+    lines = tuple(
+        replace(line, description="", sku="", product_name="", product_id=0, product_attribute_id=0)
+        for line in document.lines
+    )
+    plain = replace(
+        document, key="", revision=0, reference="", customer_name="", private_note="", memo="", lines=lines
+    )
     return hashlib.sha256(to_json(plain).encode()).hexdigest()
 
 
@@ -101,6 +108,36 @@ def draft(document: Document, body: bytes) -> Draft:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one source stands: ``base`` is in the books, ``pending`` is under way, ``closed`` was and is gone."""
+
+    base: Intent | None = None
+    pending: Intent | None = None
+    closed: Intent | None = None
+
+
+def standing(history: Iterable[Intent]) -> Standing:
+    """The newest intent of each kind in one source's history."""
+    base = pending = closed = None
+    for one in sorted(history, key=lambda intent: (intent.created_at, intent.revision)):
+        if one.state == CONFIRMED and one.operation in {"create", "update"}:
+            base = one
+        elif one.state in {PLANNED, *IN_FLIGHT, *FOR_A_PERSON}:
+            pending = one
+        elif one.state in {VOIDED, GONE}:
+            closed = one
+    return Standing(base, pending, closed)
+
+
+class Change(NamedTuple):
+    """A document in the books that is wanted otherwise, with the change that is already under way, if any."""
+
+    document: Document
+    base: Intent
+    pending: Intent | None
+
+
 @dataclass(slots=True)
 class Comparison:
     """The wanted documents by what is to be done about them."""
@@ -108,18 +145,18 @@ class Comparison:
     new: list[Document] = field(default_factory=list)
     """No intent yet, or a plan that was dropped."""
     planned: list[tuple[Document, Intent]] = field(default_factory=list)
-    """Planned, and not or not successfully sent."""
-    in_flight: list[Intent] = field(default_factory=list)
+    """To be created; planned, and not or not successfully sent."""
+    in_flight: list[tuple[Document, Intent]] = field(default_factory=list)
     """Sent, outcome unknown."""
-    present: list[Intent] = field(default_factory=list)
+    present: list[tuple[Document, Intent]] = field(default_factory=list)
     """In the books as wanted."""
-    changed: list[tuple[Document, Intent]] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
     """In the books, but now wanted otherwise."""
     refused: list[tuple[Document, Intent]] = field(default_factory=list)
     """Refused by QuickBooks; a corrected body may go out."""
-    waiting: list[Intent] = field(default_factory=list)
+    waiting: list[tuple[Document, Intent]] = field(default_factory=list)
     """With a person."""
-    gone: list[Intent] = field(default_factory=list)
+    gone: list[tuple[Document, Intent]] = field(default_factory=list)
     """Voided or deleted; never created again by themselves."""
 
 
@@ -128,66 +165,58 @@ def compare(documents: Iterable[Document], intents: Mapping[str, Sequence[Intent
     result = Comparison()
     for document in documents:
         history = [one for one in intents.get(source_key(document.key), ()) if _concerns(document, one)]
-        _sort(document, history, result)
+        _sort(document, standing(history), result)
     return result
 
 
 def _concerns(document: Document, intent: Intent) -> bool:
-    # An adjustment is a document of its own beside the one that it adjusts: keys must be equal.
-    if document.role in {"sale", "payment", "refund"}:
-        return intent.state != DROPPED or intent.key == document.key
-    return intent.key == document.key
+    # An adjustment is a document of its own beside the one that it adjusts: it goes by its number.
+    return document.role in ONE_PER_SOURCE or intent.doc_number == (document.doc_number or None)
 
 
-def _sort(document: Document, history: Sequence[Intent], result: Comparison) -> None:
-    live = [one for one in history if one.state not in {SUPERSEDED, DROPPED}]
-    if not live:
+ONE_PER_SOURCE = frozenset({"sale", "payment", "refund"})
+
+
+def _sort(document: Document, found: Standing, result: Comparison) -> None:
+    base, pending = found.base, found.pending
+    if pending is not None and pending.state in IN_FLIGHT:
+        result.in_flight.append((document, pending))
+    elif base is not None and pending is not None and pending.state in {PLANNED, REJECTED}:
+        result.changed.append(Change(document, base, pending))
+    elif pending is not None and pending.state == PLANNED:
+        result.planned.append((document, pending))
+    elif pending is not None and pending.state == REJECTED:
+        result.refused.append((document, pending))
+    elif pending is not None:
+        result.waiting.append((document, pending))
+    elif base is not None and base.document_sha == document_sha(document):
+        result.present.append((document, base))
+    elif base is not None:
+        result.changed.append(Change(document, base, None))
+    elif found.closed is not None:
+        result.gone.append((document, found.closed))
+    else:
         result.new.append(document)
-        return
-    newest = live[-1]
-    if newest.operation == "void" and newest.state == CONFIRMED:
-        result.gone.append(newest)
-    elif newest.state == PLANNED:
-        result.planned.append((document, newest))
-    elif newest.state in IN_FLIGHT:
-        result.in_flight.append(newest)
-    elif newest.state in {VOIDED, GONE}:
-        result.gone.append(newest)
-    elif newest.state == CONFIRMED:
-        same = newest.document_sha == document_sha(document)
-        if same:
-            result.present.append(newest)
-        else:
-            result.changed.append((document, newest))
-    elif newest.state == REJECTED:
-        result.refused.append((document, newest))
-    elif newest.state in FOR_A_PERSON:
-        result.waiting.append(newest)
 
 
 @dataclass(slots=True)
 class OrderMoney:
-    """What one order's recorded intents sold, received and gave back, in its currency."""
+    """What one order's recorded intents sold, received and gave back, in its currency, by source key."""
 
-    sold: Decimal = Decimal(0)
-    paid: Decimal = Decimal(0)
-    has_sale: bool = False
+    sales: dict[str, Decimal] = field(default_factory=dict)
+    payments: dict[str, Decimal] = field(default_factory=dict)
     refunds: dict[str, Decimal] = field(default_factory=dict)
 
     @classmethod
     def of(cls, order: Iterable[Intent]) -> OrderMoney:
-        """The sums over an order's live intents."""
+        """The newest live amount of every source of the order."""
         money = cls()
-        for one in order:
+        by_role = {"sale": money.sales, "payment": money.payments, "refund": money.refunds}
+        for one in sorted(order, key=lambda intent: intent.revision):
             if one.operation == "void" or one.state in {DROPPED, SUPERSEDED, VOIDED, GONE, REJECTED}:
                 continue
-            if one.role == "sale":
-                money.sold += one.amount
-                money.has_sale = True
-            elif one.role == "payment":
-                money.paid += one.amount
-            elif one.role == "refund":
-                money.refunds[one.source_key] = one.amount
+            if one.role in by_role:
+                by_role[one.role][one.source_key] = one.amount
         return money
 
     def refund(self, document: Document) -> Decimal:
@@ -198,8 +227,9 @@ class OrderMoney:
         """
         source = source_key(document.key)
         others = sum((amount for key, amount in self.refunds.items() if key != source), Decimal(0))
-        above = others + document.total - max(self.sold, self.paid)
-        if self.has_sale and above > 0:
+        received = max(sum(self.sales.values(), Decimal(0)), sum(self.payments.values(), Decimal(0)))
+        above = others + document.total - received
+        if self.sales and above > 0:
             return above
         self.refunds[source] = document.total
         return Decimal(0)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from ps_qb_pipeline.accounting.documents import Customer, Document, Item
+from ps_qb_pipeline.accounting.documents import Customer, Document, Item, from_json
 from ps_qb_pipeline.errors import Busy, PipelineError, SettingsError
 from ps_qb_pipeline.posting import plan
+from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, plan_changes, plan_voids
 from ps_qb_pipeline.posting.driving import drive
-from ps_qb_pipeline.posting.parties import Parties, resolve
+from ps_qb_pipeline.posting.holding import keep_holds
+from ps_qb_pipeline.posting.parties import ITEM_UNMAPPED, Parties, resolve
 from ps_qb_pipeline.posting.ports import BooksPort, NamesPort, Pace, Rendering, rendering
 from ps_qb_pipeline.posting.settling import settle
-from ps_qb_pipeline.posting.worker import Worker, no_step
+from ps_qb_pipeline.posting.worker import WAITS, Waiting, Worker, no_step
 from ps_qb_pipeline.state import intents, leases, owners
 from ps_qb_pipeline.state.clock import Clock, SystemClock
 from ps_qb_pipeline.state.connections import Connections
@@ -38,7 +39,7 @@ from ps_qb_pipeline.state.intents import (
 class PostingResult:
     """What one call did, by document key; every wanted document is in exactly one of the lists.
 
-    ``created`` and ``adopted`` were confirmed by this call, ``present`` were there before. ``waiting``
+    ``created`` and ``adopted`` were confirmed by this call, ``present`` were there before. ``held``
     tells why a document could not be sent yet. ``customers`` and ``items`` count what was created.
     """
 
@@ -54,7 +55,7 @@ class PostingResult:
     mismatched: list[str] = field(default_factory=list)
     with_person: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
-    waiting: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Waiting] = field(default_factory=dict)
     customers: int = 0
     items: int = 0
     customers_adopted: int = 0
@@ -63,6 +64,11 @@ class PostingResult:
     waited: float = 0.0
     stopped: str = ""
     """Why the call ended early; empty when it did all that could be done."""
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """Why each held document could not be sent, in words."""
+        return {key: str(why) for key, why in self.held.items()}
 
     @property
     def confirmed(self) -> list[str]:
@@ -99,6 +105,7 @@ def post(
     clock: Clock | None = None,
     pace: Pace | None = None,
     render: Rendering | None = None,
+    voids: Iterable[str] = (),
     create_items: bool = True,
     alone: bool = True,
     owner: str | None = None,
@@ -108,6 +115,7 @@ def post(
     """Bring these documents into the books, each exactly once, and say what became of each.
 
     ``documents`` are those that should exist and are not held; they may include any that exist already.
+    ``voids`` are keys of documents that are in the books and should not be any more.
     Nothing is sent unless the connection is armed. A second process on the same company makes this
     one return at once with ``stopped`` set. Raises SettingsError when the books are those of another
     company than the connection's, ReconnectNeeded, StorageError.
@@ -130,13 +138,13 @@ def post(
     if stopped:
         return PostingResult(stopped=stopped)
     if not alone:
-        return run.all(list(documents), list(customers), list(items))
+        return run.all(list(documents), list(customers), list(items), list(voids))
     try:
         with leases.held(
             store, f"posting|{worker.realm}", owner=worker.owner, seconds=worker.pace.lease, clock=clock
         ) as lease:
             worker.lease = lease
-            return run.all(list(documents), list(customers), list(items))
+            return run.all(list(documents), list(customers), list(items), list(voids))
     except Busy as busy:
         return PostingResult(stopped=str(busy))
 
@@ -164,17 +172,21 @@ class _Run:
         self.result = PostingResult()
 
     def all(
-        self, documents: Sequence[Document], customers: Sequence[Customer], items: Sequence[Item]
+        self,
+        documents: Sequence[Document],
+        customers: Sequence[Customer],
+        items: Sequence[Item],
+        voids: Sequence[str],
     ) -> PostingResult:
         """Every step in order; an outage ends the sending and leaves the rest for the next call."""
         worker, result = self.worker, self.result
         settle(worker, self._in_flight())
         parties = self._parties(customers, items)
-        for number, wave in enumerate(plan.waves(documents), start=1):
-            keys = self._plan(wave, parties)
-            worker.step(f"wave.{number}.planned")
-            drive(worker, keys)
+        for wave in plan.waves(documents):
+            self._wave(wave, parties)
+        self._void(voids)
         self._classify(documents)
+        keep_holds(worker, documents, result.held)
         result.requests, result.waited, result.stopped = worker.requests, worker.waited, worker.outage
         return result
 
@@ -206,58 +218,114 @@ class _Run:
 
     # -- planning ------------------------------------------------------------------------------
 
-    def _plan(self, documents: Sequence[Document], missing: Mapping[str, str]) -> list[str]:
-        """Write down what is to be sent for these; returns the keys that are to be driven."""
-        worker = self.worker
-        with reading(worker.engine) as tx:
-            sources = [plan.source_key(one.key) for one in documents]
-            needed = [plan.source_key(key) for one in documents for key in plan.references(one)]
-            history = intents.of_sources(tx, worker.realm, dict.fromkeys([*sources, *needed]))
+    def _history(self, documents: Sequence[Document]) -> Mapping[str, Sequence[Intent]]:
+        sources = [plan.source_key(one.key) for one in documents]
+        needed = [plan.source_key(key) for one in documents for key in plan.references(one)]
+        with reading(self.worker.engine) as tx:
+            return intents.of_sources(tx, self.worker.realm, dict.fromkeys([*sources, *needed]))
+
+    def _wave(self, documents: Sequence[Document], missing: Mapping[str, str]) -> None:
+        """Create what is missing of one wave, then update what is wanted otherwise than it stands."""
+        history = self._history(documents)
         compared = plan.compare(documents, history)
         drafts: list[tuple[Draft, Document]] = []
-        for document in [
-            *compared.new,
-            *(one for one, _ in compared.planned),
-            *(one for one, _ in compared.refused),
-        ]:
+        started = [*(one for one, _ in compared.planned), *(one for one, _ in compared.refused)]
+        for document in [*compared.new, *started]:
             draft = self._draft(document, history, missing)
             if draft is not None:
                 drafts.append((draft, document))
-        return self._record(drafts, compared)
+        keys = self._record(drafts, compared)
+        self.worker.step("wave.planned")
+        drive(self.worker, keys)
+        changes = [one for one in compared.changed if self._ready(one.document, history, missing)]
+        self._change(changes)
+
+    def _change(self, changes: Sequence[plan.Change]) -> None:
+        """Update these; one that went stale while we wrote is read again, twice at most."""
+        for _ in range(3):
+            if not changes or self.worker.outage:
+                return
+            planned = plan_changes(self.worker, changes, names=self.names, render=self.render)
+            self.result.held.update(planned.waiting)
+            self.worker.step("changes.planned")
+            drive(self.worker, planned.keys)
+            documents = [change.document for change in changes]
+            again = plan.compare(documents, self._history(documents)).changed
+            changes = [one for one in again if one.pending is not None and one.pending.cause == STALE]
+
+    def _void(self, keys: Iterable[str]) -> None:
+        """Void the documents behind these keys, unless something in the books still hangs on them."""
+        listed = list(keys)
+        if not listed or self.worker.outage:
+            return
+        with reading(self.worker.engine) as tx:
+            history = intents.of_sources(tx, self.worker.realm, map(plan.source_key, listed))
+        bases = []
+        for base in confirmed_targets(history, listed):
+            hanging = self._hanging_on(base)
+            if hanging:
+                said = f"{', '.join(hanging)} must be voided first"
+                self.result.held[base.key] = Waiting("VOID_BLOCKED", said)
+            else:
+                bases.append(base)
+        planned = plan_voids(self.worker, bases, reason="not wanted any more")
+        self.result.held.update(planned.waiting)
+        self.worker.step("voids.planned")
+        drive(self.worker, planned.keys)
+        with reading(self.worker.engine) as tx:
+            found = intents.load(tx, self.worker.realm, planned.keys)
+        self.result.voided.extend(key for key, one in sorted(found.items()) if one.state == CONFIRMED)
+
+    def _hanging_on(self, base: Intent) -> list[str]:
+        if not base.order_key:
+            return []
+        with reading(self.worker.engine) as tx:
+            order = intents.of_orders(tx, self.worker.realm, [base.order_key]).get(base.order_key, [])
+        alive = [one for one in order if one.state in {CONFIRMED, *IN_FLIGHT} and one.operation != "void"]
+        return [
+            one.key
+            for one in alive
+            if base.source_key in map(plan.source_key, plan.references(from_json(one.document)))
+        ]
 
     def _draft(
         self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, str]
     ) -> Draft | None:
         """The frozen intent of a document, or None with the reason recorded."""
-        why = self._not_ready(document, history, missing)
-        if why:
-            self.result.waiting[document.key] = why
+        if not self._ready(document, history, missing):
             return None
         try:
             return plan.draft(document, self.render.document(document, self.names))
         except PipelineError as error:
-            self.result.waiting[document.key] = str(error)
+            self.result.held[document.key] = Waiting.because(error)
             return None
+
+    def _ready(
+        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, str]
+    ) -> bool:
+        """Whether everything that the document names is in the books; what it refers to is taught to names."""
+        why = self._not_ready(document, history, missing)
+        if why is not None:
+            self.result.held[document.key] = why
+        return why is None
 
     def _not_ready(
         self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, str]
-    ) -> str:
+    ) -> Waiting | None:
         for key in (document.customer_key, *(line.item for line in document.lines)):
             if key and key in missing:
-                return f"{key} is not in the books yet: {missing[key]}"
+                unmapped = missing[key] == ITEM_UNMAPPED
+                return Waiting(missing[key] if unmapped else WAITS, f"{key} is not in the books yet")
         for key in plan.references(document):
-            found = [one for one in history.get(plan.source_key(key), ()) if one.state == CONFIRMED]
-            if found:
-                newest = found[-1]
-                self.names.learn(newest.entity, key, newest.doc_number or "", newest.qbo_id)
-            else:
-                return f"{key} is not in the books yet"
-        return ""
+            base = plan.standing(history.get(plan.source_key(key), ())).base
+            if base is None:
+                return Waiting(WAITS, f"{key} is not in the books yet")
+            self.names.learn(base.entity, key, base.doc_number or "", base.qbo_id)
+        return None
 
     def _record(self, drafts: Sequence[tuple[Draft, Document]], compared: plan.Comparison) -> list[str]:
         """P0: the intents, in one transaction with the check that no order is refunded beyond its receipts."""
         worker = self.worker
-        now = worker.clock.now()
         existing = {intent.key: intent for _, intent in [*compared.planned, *compared.refused]}
         keys: list[str] = []
         with writing(worker.engine) as tx:
@@ -281,7 +349,7 @@ class _Run:
                 realm=worker.realm,
                 connection=worker.connection,
                 run_id=worker.run_id,
-                now=now,
+                now=worker.clock.now(),
             )
         return keys
 
@@ -291,10 +359,11 @@ class _Run:
         above = orders.setdefault(draft.order_key, plan.OrderMoney()).refund(document)
         if not above:
             return False
-        self.result.waiting[document.key] = f"REFUND_EXCEEDS_PAID by {above} {document.currency}"
+        said = f"with the order's other refunds it is {above} {document.currency} more than was received"
+        self.result.held[document.key] = Waiting("REFUND_EXCEEDS_PAID", said)
         return True
 
-    def _replan(self, tx: Any, intent: Intent, draft: Draft) -> None:
+    def _replan(self, tx: Connection, intent: Intent, draft: Draft) -> None:
         """A plan that was never sent follows its document; a refusal is tried again only with other bytes."""
         if intent.body_sha == intents.sha(draft.body):
             return
@@ -305,33 +374,37 @@ class _Run:
 
     def _classify(self, documents: Sequence[Document]) -> None:
         """Put every wanted document into exactly one list, by what is recorded now."""
-        with reading(self.worker.engine) as tx:
-            history = intents.of_sources(
-                tx, self.worker.realm, dict.fromkeys(plan.source_key(one.key) for one in documents)
-            )
-        compared = plan.compare(documents, history)
-        result, waiting = self.result, self.result.waiting
-        for intent in compared.present:
-            self._confirmed(intent)
-        result.changed.extend(document.key for document, _ in compared.changed)
-        result.planned.extend(one.key for one, _ in compared.planned if one.key not in waiting)
-        result.planned.extend(one.key for one in compared.new if one.key not in waiting)
-        result.unknown.extend(intent.key for intent in compared.in_flight)
-        result.rejected.extend(intent.key for _, intent in compared.refused)
-        result.gone.extend(intent.key for intent in compared.gone)
-        for intent in compared.waiting:
-            (result.mismatched if intent.state == intents.MISMATCH else result.with_person).append(intent.key)
-        decided = {intent.key for _, intent in compared.refused}
+        result, waiting = self.result, self.result.held
+        compared = plan.compare(documents, self._history(documents))
+        for document, intent in compared.present:
+            self._confirmed(document.key, intent)
+        lists = (
+            (result.unknown, compared.in_flight),
+            (result.rejected, compared.refused),
+            (result.gone, compared.gone),
+        )
+        for target, found in lists:
+            target.extend(document.key for document, _ in found)
+        for document, intent in compared.waiting:
+            mismatch = intent.state == intents.MISMATCH
+            (result.mismatched if mismatch else result.with_person).append(document.key)
+        for change in compared.changed:
+            refused = change.pending is not None and change.pending.state == REJECTED
+            if change.document.key not in waiting:
+                (result.rejected if refused else result.changed).append(change.document.key)
+        unsent = [*(document for document, _ in compared.planned), *compared.new]
+        result.planned.extend(document.key for document in unsent if document.key not in waiting)
+        decided = {*result.rejected, *result.unknown, *result.gone, *result.mismatched, *result.with_person}
         for key in decided & waiting.keys():
             del waiting[key]
 
-    def _confirmed(self, intent: Intent) -> None:
+    def _confirmed(self, key: str, intent: Intent) -> None:
         touched = self.worker.touched.get(intent.key)
         if touched is None or touched.state != CONFIRMED:
-            self.result.present.append(intent.key)
+            self.result.present.append(key)
         elif intent.operation == "update":
-            self.result.updated.append(intent.key)
+            self.result.updated.append(key)
         elif intent.key in self.worker.adopted:
-            self.result.adopted.append(intent.key)
+            self.result.adopted.append(key)
         else:
-            self.result.created.append(intent.key)
+            self.result.created.append(key)

@@ -220,7 +220,7 @@ def judge_row(intent: Intent, row: Row, *, tid: str, now: Any, adopted: bool = F
         "lease_until": None,
         "owner": "",
     }
-    found = () if intent.operation == "void" else echo.differences(intent, row)
+    found = echo.differences(intent, row)
     if found:
         said = {"cause": "QBO_RECALCULATED", "fault_message": "QuickBooks stored " + "; ".join(found)}
         return Verdict(MISMATCH, "stored otherwise than meant", {**changes, **said})
@@ -324,10 +324,13 @@ def follow(worker: Worker, tx: Connection, moved: Intent) -> None:
             run_id=worker.run_id,
             now=now,
         )
-    if moved.operation in {"update", "void"}:
-        before = intents.load(tx, moved.realm, [moved.target_key]).get(moved.target_key)
-        if before is None:
-            raise IntegrityError(f"intent {moved.key} changes {moved.target_key}, which is not recorded")
-        to = intents.VOIDED if moved.operation == "void" else intents.SUPERSEDED
-        if to in intents.EDGES[before.state]:
-            intents.move(tx, before, to, now=now, run_id=worker.run_id, reason=f"by {moved.key}")
+    if moved.operation == "create":
+        return
+    before = intents.load(tx, moved.realm, [moved.target_key]).get(moved.target_key)
+    if before is None:
+        raise IntegrityError(f"intent {moved.key} changes {moved.target_key}, which is not recorded")
+    to = intents.SUPERSEDED if moved.operation == "update" else intents.VOIDED
+    if to in intents.EDGES[before.state]:
+        intents.move(tx, before, to, now=now, run_id=worker.run_id, reason=f"by {moved.key}")
+    if moved.operation == "deactivate":
+        identities.forget(tx, moved.realm, moved.entity, [moved.source_id])

@@ -111,7 +111,8 @@ def _give_back(worker: Worker, taken: Iterable[Intent]) -> None:
 
 
 def _may_send_again(worker: Worker, intent: Intent) -> bool:
-    return worker.since_sent(intent) >= worker.pace.window and intent.operation == "create"
+    # A change that arrives twice is refused the second time as stale: it needs no window.
+    return intent.operation != "create" or worker.since_sent(intent) >= worker.pace.window
 
 
 def _groups(again: Sequence[Intent], limit: int) -> list[list[Intent]]:

@@ -13,11 +13,43 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.posting.ports import BooksPort, Pace
 from ps_qb_pipeline.state import leases, owners
 from ps_qb_pipeline.state.audit import AuditEntry, append
 from ps_qb_pipeline.state.clock import Clock
 from ps_qb_pipeline.state.intents import Claim, Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Why a document is not sent: a code to group by, and words."""
+
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    @classmethod
+    def because(cls, error: PipelineError) -> Waiting:
+        """From the error of a name that the company does not have."""
+        kind = str(error.facts.get("kind", ""))
+        return cls(UNMAPPED.get(kind, f"{kind.upper() or 'SETTING'}_UNMAPPED"), str(error))
+
+
+UNMAPPED = {
+    "Item": "ITEM_UNMAPPED",
+    "TaxCode": "TAX_CODE_UNMAPPED",
+    "TaxRate": "TAX_CODE_UNMAPPED",
+    "PaymentMethod": "METHOD_UNMAPPED",
+    "CompanyCurrency": "CURRENCY_DIFF",
+    "Document": "WAITS",
+}
+"""What a missing name is called among the findings."""
+
+WAITS = "WAITS"
+"""Waits for another document or card of ours; nobody has to do anything."""
 
 
 def no_step(_name: str) -> None:

@@ -77,6 +77,8 @@ class Draft:
     target_id: str = ""
     target_key: str = ""
     sync_token: str = ""
+    echoed_sha: str = ""
+    """Of the object as it stood when a change of it was planned; empty for a creation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,22 @@ def in_states(tx: Connection, realm: str, states: Iterable[str]) -> list[Intent]
     return [_intent(row) for row in tx.execute(query.order_by(intents.c.key)).mappings()]
 
 
+def newest_with_id(tx: Connection, realm: str, entity: str, qbo_ids: Iterable[str]) -> dict[str, Intent]:
+    """The confirmed intents behind these QuickBooks ids."""
+    found: dict[str, Intent] = {}
+    for chunk in _chunks(qbo_ids):
+        query = select(intents).where(
+            intents.c.realm == realm,
+            intents.c.entity == entity,
+            intents.c.qbo_id.in_(chunk),
+            intents.c.state == CONFIRMED,
+            intents.c.operation.in_(("create", "update")),
+        )
+        for intent in map(_intent, tx.execute(query.order_by(intents.c.revision)).mappings()):
+            found[intent.qbo_id] = intent
+    return found
+
+
 def of_run(tx: Connection, realm: str, run_id: str) -> list[Intent]:
     """All intents that the run planned, in order of their keys."""
     query = select(intents).where(intents.c.realm == realm, intents.c.run_id == run_id)
@@ -272,6 +290,7 @@ def replan(tx: Connection, intent: Intent, draft: Draft, *, run_id: str, now: da
     generation = intent.generation + (intent.state == REJECTED)
     body_sha = sha(draft.body)
     changes = {
+        "operation": draft.operation,
         "document": draft.document,
         "document_sha": draft.document_sha,
         "amount": str(draft.amount),
@@ -284,6 +303,9 @@ def replan(tx: Connection, intent: Intent, draft: Draft, *, run_id: str, now: da
         "target_id": draft.target_id,
         "target_key": draft.target_key,
         "sync_token": draft.sync_token,
+        "echoed_sha": draft.echoed_sha,
+        "first_sent_at": None,
+        "attempts": 0,
         "run_id": run_id,
         **NO_FAULT,
         "not_before": None,
@@ -296,7 +318,9 @@ NO_FAULT: Mapping[str, Any] = {"cause": "", "fault_code": "", "fault_field": "",
 
 def claim(tx: Connection, intent: Intent, by: Claim) -> Intent | None:
     """Take the intent for ourselves: the epoch grows by one. None when another worker holds or took it."""
-    free = intents.c.lease_until.is_(None) | (intents.c.lease_until <= by.now) | (intents.c.owner == by.owner)
+    free: ColumnElement[bool] = (
+        intents.c.lease_until.is_(None) | (intents.c.lease_until <= by.now) | (intents.c.owner == by.owner)
+    )
     if is_gone(intent.owner):
         # Its process was killed on this machine: nobody needs to wait for its lease. The epoch proves
         # that the row still has this owner.
