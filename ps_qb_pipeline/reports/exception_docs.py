@@ -10,12 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ps_qb_pipeline.accounting.findings import CODES, Code
-
-OWNERS = {"A": "accountant", "M": "merchant", "O": "operator", "D": "developer", "-": "nobody"}
-"""Who settles an exception, by the letter of the code table."""
-
-SEVERITIES = {"B": "blocks the close", "W": "warns", "I": "informs"}
-"""What a severity letter means."""
+from ps_qb_pipeline.reports.words import OWNERS, SEVERITIES
 
 _WHOLE = "the total of the document"
 _BOOKS = "the total of the QuickBooks document"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ps_qb_pipeline.reports.exception_docs import OWNERS, SEVERITIES
 from ps_qb_pipeline.reports.model import Report
 from ps_qb_pipeline.reports.words import show
 
@@ -122,8 +121,8 @@ def _tasks(report: Report) -> tuple[Task, ...]:
     return tuple(
         Task(
             row["code"],
-            OWNERS.get(row["owner"], row["owner"]),
-            SEVERITIES.get(row["severity"], row["severity"]),
+            show(row["owner"], "owner"),
+            show(row["severity"], "severity"),
             row["count"],
             f"{show(row['amount'], 'money')} {row['currency']}",
             row["meaning"] or "",

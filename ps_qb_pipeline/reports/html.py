@@ -7,6 +7,7 @@ Everything that comes from data is escaped by the template; only our own SVG is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,23 @@ _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 _CHARTS = {"tie_out": ("sales",), "exceptions_by_code": ("open",), "profit_by_month": ("ladder",)}
 _CHARTS |= {"profit_by_product": ("products",), "profit_by_country": ("countries",)}
-_HIDDEN = {"exceptions": {"id", "age_bucket", "books_entity"}}
+_HIDDEN = {
+    "exceptions": {
+        "id",
+        "age_bucket",
+        "books_entity",
+        "books_id",
+        "reference",
+        "event_date",
+        "action",
+        "severity",
+    },
+    **{
+        name: {"id_shop", "covered_revenue", "delivery_income", "income"}
+        for name in _PARTS["profit"][1]
+        if name != "profit_by_month"
+    },
+}
 
 
 def report_html(report: Report) -> str:
@@ -87,7 +104,9 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["show"] = show
-    environment.globals.update(shown_columns=_shown_columns, totals=_totals, numeric=NUMERIC)
+    environment.globals.update(
+        shown_columns=_shown_columns, totals=_totals, ladders=_ladders, numeric=NUMERIC
+    )
     return environment
 
 
@@ -98,6 +117,46 @@ def _shown_columns(table: Table) -> list[tuple[int, Column]]:
         (place, column)
         for place, column in enumerate(table.columns)
         if column.name not in hidden and any(row[place] not in (None, "") for row in table.rows)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rung:
+    """One row of the tie-out turned on its side: a step, and its value for each measure."""
+
+    title: str
+    values: tuple[Any, ...]
+    strong: bool
+
+
+_RUNGS = (
+    ("shop", "In the shop"),
+    ("before_go_live", "less: from before the start"),
+    ("not_postable", "less: not to be booked (never paid, cancelled, …)"),
+    ("held", "less: held back"),
+    ("restated", "less: booked at another amount, for a listed reason"),
+    ("expected", "Expected in QuickBooks"),
+    ("missing", "less: missing there"),
+    ("differences", "plus: differences in documents that are there"),
+    ("extras", "plus: surplus documents"),
+    ("actual", "In QuickBooks"),
+    ("unclassified", "Unexplained (must be 0.00)"),
+)
+_STRONG = frozenset({"shop", "expected", "actual", "unclassified"})
+
+
+def _ladders(table: Table) -> list[tuple[str, list[str], list[_Rung]]]:
+    """The tie-out as one ladder a currency: steps downwards, measures across."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in table.records():
+        rows.setdefault(row["currency"], []).append(row)
+    return [
+        (
+            currency,
+            [row["measure"] for row in measures],
+            [_Rung(title, tuple(row[name] for row in measures), name in _STRONG) for name, title in _RUNGS],
+        )
+        for currency, measures in rows.items()
     ]
 
 

@@ -1,6 +1,6 @@
 """The tables of the report as data: which query, which columns, in which words.
 
-What lives here: one row per table. What does not: running the queries (``reading``) and drawing them.
+What lives here: one row per table. What does not: running the queries (``model``) and drawing them.
 Every query reads the reconciliation and mart models only.
 """
 
@@ -33,7 +33,7 @@ _PROFIT = (
     _money("discounts", "Discounts", summed=True),
     _money("refunds", "Refunds", summed=True),
     _money("revenue", "Net revenue", summed=True),
-    _money("covered_revenue", "Of it with known cost", summed=True),
+    _money("covered_revenue", "Of it, cost known", summed=True),
     _money("cogs", "Cost of goods", summed=True),
     _money("gross_margin", "Gross margin", summed=True),
     Column("margin_rate", "Margin", "percent"),
@@ -55,8 +55,8 @@ def _profit(name: str, title: str, intro: str, keys: str, order: str, *columns: 
 TIE_OUT = Section(
     "tie_out",
     "Tie-out",
-    "From the shop's money, step by step, to the money in QuickBooks. The last column is what no step explains: "
-    "it must be 0.00, anything else is a mistake of this program.",
+    "From the shop's money, step by step, to the money in QuickBooks. What no step "
+    "explains must be 0.00; anything else is a mistake of this program.",
     """select currency, measure, shop, before_go_live, not_postable, held, restated, expected, missing,
         differences, extras, actual, difference, explained, unclassified
     from recon.tie_out
@@ -109,8 +109,8 @@ EXCEPTIONS_BY_CODE = Section(
     (
         Column("code", "Code"),
         Column("meaning", "What happened"),
-        Column("severity", "Severity"),
-        Column("owner", "Owner"),
+        Column("severity", "Severity", "severity"),
+        Column("owner", "Owner", "owner"),
         Column("count", "Count", "integer"),
         Column("currency", "Currency"),
         _money("amount", "Amount"),
@@ -129,7 +129,7 @@ AGEING = Section(
     group by owner, age_bucket, currency
     order by owner, list_position(['0-1', '2-3', '4-7', '8-14', '15-30', '31-60', '60+'], age_bucket), currency""",
     (
-        Column("owner", "Owner"),
+        Column("owner", "Owner", "owner"),
         Column("age_bucket", "Age, days"),
         Column("currency", "Currency"),
         Column("count", "Count", "integer"),
@@ -148,8 +148,8 @@ EXCEPTIONS = Section(
     order by severity, amount desc, code, order_id, id""",
     (
         Column("code", "Code"),
-        Column("severity", "Severity"),
-        Column("owner", "Owner"),
+        Column("severity", "Severity", "severity"),
+        Column("owner", "Owner", "owner"),
         Column("currency", "Currency"),
         _money("amount", "Amount", summed=True),
         Column("age_days", "Age, days", "integer"),
@@ -262,7 +262,7 @@ NOTES = Section(
     (
         Column("code", "Code"),
         Column("meaning", "What it says"),
-        Column("severity", "Severity"),
+        Column("severity", "Severity", "severity"),
         Column("count", "Count", "integer"),
         Column("currency", "Currency"),
         _money("amount", "Money concerned"),
@@ -277,7 +277,7 @@ NOTE_LIST = Section(
     from recon.notes order by code, order_id, source_id""",
     (
         Column("code", "Code"),
-        Column("severity", "Severity"),
+        Column("severity", "Severity", "severity"),
         Column("order_id", "Order", "id"),
         Column("reference", "Reference"),
         Column("source_type", "Source"),
@@ -346,7 +346,7 @@ _TAIL = " Without tax, in home currency; cost and margin cover only the revenue 
 PROFIT = (
     _profit(
         "profit_by_month", "Profit by month", "By the month of the document." + _TAIL, "month", "month",
-        Column("month", "Month", "date"),
+        Column("month", "Month", "month"),
     ),
     _profit(
         "profit_by_product", "Profit by product", "By product and variant, largest revenue first." + _TAIL,
@@ -380,7 +380,7 @@ PROFIT = (
     ),
     _profit(
         "profit_by_cohort", "Profit by month of order", "Refunds stand in the month of their order." + _TAIL,
-        "cohort", "cohort", Column("cohort", "Month of order", "date"),
+        "cohort", "cohort", Column("cohort", "Month of order", "month"),
     ),
 )  # fmt: skip
 

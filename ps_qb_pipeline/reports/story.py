@@ -167,7 +167,7 @@ _FINDINGS = _Part(
     where findings.order_id in (select unnest($ids)) order by findings.code""",
     (
         Column("code", "Code"),
-        Column("severity", "Severity"),
+        Column("severity", "Severity", "severity"),
         Column("amount", "Amount", "money"),
         Column("currency", "Currency"),
         Column("message", "What was found"),
@@ -253,8 +253,8 @@ _EXCEPTIONS = _Part(
     from recon.exceptions where order_id in (select unnest($ids)) order by severity, amount desc, code""",
     (
         Column("code", "Code"),
-        Column("severity", "Severity"),
-        Column("owner", "Owner"),
+        Column("severity", "Severity", "severity"),
+        Column("owner", "Owner", "owner"),
         Column("amount", "Amount", "money"),
         Column("currency", "Currency"),
         Column("expected", "Expected"),

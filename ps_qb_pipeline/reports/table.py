@@ -8,7 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "money", "integer", "id", "quantity", "percent", "rate", "date", "flag"]
+Kind = Literal[
+    "text",
+    "money",
+    "integer",
+    "id",
+    "quantity",
+    "percent",
+    "rate",
+    "date",
+    "month",
+    "flag",
+    "owner",
+    "severity",
+]
 """How a column's values are shown. ``money`` is Decimal with two places, ``percent`` a share of one,
 ``id`` a whole number that is no quantity."""
 

@@ -14,11 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ps_qb_pipeline.reports.exception_docs import OWNERS, SEVERITIES
 from ps_qb_pipeline.reports.front import front
 from ps_qb_pipeline.reports.model import Report
 from ps_qb_pipeline.reports.table import Column, Table
-from ps_qb_pipeline.reports.words import clean
+from ps_qb_pipeline.reports.words import clean, show
 
 TITLE_ROW, INTRO_ROW, TOTAL_ROW, HEAD_ROW, FIRST_ROW = 0, 1, 2, 3, 4
 """Every sheet has the same five parts, so that totals and headings stay in view above the data."""
@@ -26,6 +25,8 @@ TITLE_ROW, INTRO_ROW, TOTAL_ROW, HEAD_ROW, FIRST_ROW = 0, 1, 2, 3, 4
 LONGEST_CELL = 1000
 WIDEST = 48
 SHEET_ROWS = 1_048_576 - FIRST_ROW
+
+_WORDS = frozenset({"flag", "owner", "severity"})
 
 _FORMATS = {
     "money": "#,##0.00;[Red]-#,##0.00",
@@ -35,6 +36,7 @@ _FORMATS = {
     "rate": "0.######",
     "percent": "0.0%",
     "date": "yyyy-mm-dd",
+    "month": "yyyy-mm",
 }
 
 _LIVE: Mapping[str, Mapping[str, str]] = {
@@ -209,7 +211,7 @@ def _sheet(book: _Book, table: Table) -> None:
                 formula = "=" + live[column.name].format(**cells)
                 sheet.write_formula(number, place, formula, book.cell(column.kind), float(value))
             else:
-                _write(book, sheet, number, place, _spoken(column, value), column.kind)
+                _write(book, sheet, number, place, value, column.kind)
     sheet.freeze_panes(FIRST_ROW, _frozen(table))
     sheet.autofilter(HEAD_ROW, 0, HEAD_ROW + max(len(rows), 1), len(table.columns) - 1)
     sheet.set_landscape()
@@ -242,25 +244,17 @@ def _frozen(table: Table) -> int:
     return 1 if len(table.columns) > 8 else 0
 
 
-def _spoken(column: Column, value: Any) -> Any:
-    if column.name == "owner":
-        return OWNERS.get(value, value)
-    if column.name == "severity":
-        return SEVERITIES.get(value, value)
-    return value
-
-
 def _write(book: _Book, sheet: Any, row: int, place: int, value: Any, kind: str) -> None:
     if value is None or value == "":
         return
-    if isinstance(value, bool):
-        sheet.write_string(row, place, "yes" if value else "NO", book.cell("text"))
+    if kind in _WORDS:
+        sheet.write_string(row, place, show(value, kind), book.cell("text"))
     elif isinstance(value, int | Decimal | float):
         sheet.write_number(row, place, float(value), book.cell(kind))
     elif isinstance(value, datetime):
         sheet.write_datetime(row, place, value.replace(tzinfo=None), book.cell("date"))
     elif isinstance(value, date):
-        sheet.write_datetime(row, place, datetime(value.year, value.month, value.day), book.cell("date"))  # noqa: DTZ001
+        sheet.write_datetime(row, place, datetime(value.year, value.month, value.day), book.cell(kind))  # noqa: DTZ001
     else:
         sheet.write_string(row, place, clean(str(value), LONGEST_CELL), book.cell("text"))
 

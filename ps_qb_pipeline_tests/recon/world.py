@@ -92,7 +92,7 @@ class World:
         """An order over one product and 5.00 shipping, its document, and that document in the books."""
         net_amount, tax_amount = Decimal(net), Decimal(tax)
         total = net_amount + tax_amount
-        moment = datetime(day.year, day.month, day.day, 10, 0, 5)
+        moment = datetime(day.year, day.month, day.day, 10, 0, 5)  # noqa: DTZ001 - the shop keeps wall time
         reference = f"REF{order}"
         id_currency = {"EUR": 1, "USD": 2}[currency]
         self.rows(
@@ -194,7 +194,7 @@ class World:
     ) -> str:
         """A credit slip over one unit of the order's product, its refund receipt, and that in the books."""
         net_amount, tax_amount = Decimal(net), Decimal(tax)
-        moment = datetime(day.year, day.month, day.day, 9, 0, 0)
+        moment = datetime(day.year, day.month, day.day, 9, 0, 0)  # noqa: DTZ001 - the shop keeps wall time
         self.rows(
             "staging.prestashop_order_slip",
             {
@@ -263,7 +263,7 @@ class World:
 
     def unposted(self, order: int, status: str, reason: str, total: str = "30.00") -> None:
         """An order of the shop that has no document: held, not postable or before the start."""
-        moment = datetime(2026, 1, 16, 8, 0, 0)
+        moment = datetime(2026, 1, 16, 8, 0, 0)  # noqa: DTZ001 - the shop keeps wall time
         amount = Decimal(total)
         self.rows(
             "staging.prestashop_orders",
