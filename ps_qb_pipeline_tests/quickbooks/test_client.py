@@ -187,9 +187,9 @@ def test_a_throttle_in_any_form_slows_everyone_down(answer):
 
 def test_retry_after_is_honoured():
     """Where QuickBooks does say how long to wait, that is how long we wait."""
-    with serving(lambda _: Answer(fault("3001"), 429, {"Retry-After": "7"})) as stub:
-        with pytest.raises(BooksThrottled) as caught:
-            books(stub).create("Invoice", b"{}", "r")
+    answer = Answer(fault("3001"), 429, {"Retry-After": "7"})
+    with serving(lambda _: answer) as stub, pytest.raises(BooksThrottled) as caught:
+        books(stub).create("Invoice", b"{}", "r")
     assert caught.value.retry_after == 7
 
 

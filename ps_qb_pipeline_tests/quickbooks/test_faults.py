@@ -90,15 +90,15 @@ def test_each_code_becomes_its_exception_and_action(code, status, kind, action):
 @pytest.mark.parametrize(
     ("status", "kind", "content", "code"),
     [
-        (401, ReconnectNeeded, b'{"fault":{"error":[{"message":"m","detail":"Token expired: x","code":"3200",'
-         b'"element":null}],"type":"AUTHENTICATION"},"time":1}', "3200"),
-        (403, ReconnectNeeded, b'{"fault":{"error":[{"message":"message=ApplicationAuthorizationFailed; '
-         b'errorCode=003100; statusCode=403","code":"3100"}],"type":"SERVICE"}}', "3100"),
+        (401, ReconnectNeeded, (b'{"fault":{"error":[{"message":"m","detail":"Token expired: x","code":"3200",'
+         b'"element":null}],"type":"AUTHENTICATION"},"time":1}'), "3200"),
+        (403, ReconnectNeeded, (b'{"fault":{"error":[{"message":"message=ApplicationAuthorizationFailed; '
+         b'errorCode=003100; statusCode=403","code":"3100"}],"type":"SERVICE"}}'), "3100"),
         (400, BooksFault, b'{"Fault":{"Error":{"Message":"one, not a list","code":"2020"},"type":"v"}}', "2020"),
         (400, BooksFault, b'{"Fault":{"Error":[{"Message":"errorCode=002050; x","code":"x"}]}}', "2050"),
-        (400, BooksFault, b'<?xml version="1.0"?><IntuitResponse xmlns="http://schema.intuit.com/finance/v3">'
+        (400, BooksFault, (b'<?xml version="1.0"?><IntuitResponse xmlns="http://schema.intuit.com/finance/v3">'
          b'<Fault type="ValidationFault"><Error code="6240" element="Name"><Message>Duplicate</Message>'
-         b"<Detail>The name supplied already exists.</Detail></Error></Fault></IntuitResponse>", "6240"),
+         b"<Detail>The name supplied already exists.</Detail></Error></Fault></IntuitResponse>"), "6240"),
     ],
 )  # fmt: skip
 def test_faults_are_read_in_all_their_forms(status, kind, content, code):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from datetime import UTC, datetime
 
@@ -79,7 +80,7 @@ def test_a_live_order_goes_before_a_backfill():
     workers = [(False, Priority.BACKFILL, 0.0)] * 4 + [(False, Priority.LIVE, 3.0)]
     sent = simulate(workers, 60)
     live = [at for at, number in sent if number == 4]
-    gaps = [after - before for before, after in zip(live, live[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(live)]
     assert len(live) >= 19
     assert max(gaps) < 3.0 + 0.5
 
