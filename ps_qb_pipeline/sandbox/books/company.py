@@ -174,7 +174,7 @@ class Company:
         if body is None:
             from ps_qb_pipeline.sandbox.books.objects import create
 
-            order = {"Name": name, "AccountType": kind, "AccountSubType": sub}
+            order: Json = {"Name": name, "AccountType": kind, "AccountSubType": sub}
             if foreign:
                 order["CurrencyRef"] = {"value": currency}
             body = create(self, ENTITIES["Account"], order)

@@ -296,7 +296,7 @@ def _bought(company: Company, body: Json, before: Json | None) -> None:
 def _payable(company: Company, body: Json, before: Json | None) -> None:
     account = company.account("payable", ref(body["CurrencyRef"]))
     body.setdefault("APAccountRef", {"value": account["Id"], "name": account["Name"]})
-    body["LinkedTxn"] = list((before or {}).get("LinkedTxn", body.get("LinkedTxn", [])))
+    body["LinkedTxn"] = list((body if before is None else before).get("LinkedTxn", []))
     _bought(company, body, before)
     _open(company, body, _applied(before))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from ps_qb_pipeline.sandbox.books import schema
 
@@ -17,8 +17,7 @@ Kind = Literal["names", "list", "sale", "purchase", "money", "journal", "other",
 EVERYWHERE = frozenset({"Id", "SyncToken", "MetaData.CreateTime", "MetaData.LastUpdatedTime"})
 TRANSACTIONS = frozenset({"DocNumber", "TxnDate", "TotalAmt", "CurrencyRef", "DepartmentRef", "ClassRef"})
 NAMES = frozenset(
-    "DisplayName GivenName MiddleName FamilyName Suffix Title CompanyName FullyQualifiedName PrintOnCheckName "
-    "Active PrimaryEmailAddr PrimaryPhone Balance CurrencyRef".split()
+    ["DisplayName", "GivenName", "MiddleName", "FamilyName", "Suffix", "Title", "CompanyName", "FullyQualifiedName", "PrintOnCheckName", "Active", "PrimaryEmailAddr", "PrimaryPhone", "Balance", "CurrencyRef"]
 )
 
 
@@ -98,13 +97,13 @@ NAME_COMPUTED = _fields(
 )
 
 
-def _names(name: str, **more: object) -> Entity:
+def _names(name: str, **more: Any) -> Entity:
     return Entity(
         name, "names", name_field="DisplayName", space="names", ids="names", computed=NAME_COMPUTED, **more
-    )  # type: ignore[arg-type]
+    )
 
 
-def _sale(name: str, *required: tuple[str, ...], **more: object) -> Entity:
+def _sale(name: str, *required: tuple[str, ...], **more: Any) -> Entity:
     return Entity(
         name,
         "sale",
@@ -116,7 +115,7 @@ def _sale(name: str, *required: tuple[str, ...], **more: object) -> Entity:
         delete=True,
         pdf=True,
         send=True,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 

@@ -31,7 +31,7 @@ class Problem:
         return body | {"element": self.element} if self.element else body
 
 
-class Refusal(Exception):  # noqa: N818 - the books refuse; that is no error of ours
+class Refusal(Exception):
     """The books refuse a request, for one reason or several."""
 
     def __init__(self, *problems: Problem, status: int = 400, kind: str = VALIDATION) -> None:

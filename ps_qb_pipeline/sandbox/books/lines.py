@@ -21,6 +21,9 @@ SALE_DETAILS = frozenset(
 PURCHASE_DETAILS = frozenset(
     {"ItemBasedExpenseLineDetail", "AccountBasedExpenseLineDetail", "DescriptionOnly", "TaxLineDetail"}
 )
+AMOUNT_DETAILS = frozenset(
+    {"SalesItemLineDetail", "ItemBasedExpenseLineDetail", "AccountBasedExpenseLineDetail", "ReimburseLineDetail"}
+)
 ITEM_DETAILS = ("SalesItemLineDetail", "ItemBasedExpenseLineDetail")
 CENT = Decimal("0.01")
 
@@ -145,7 +148,7 @@ def leaves(body: Json) -> list[Json]:
         kind = line.get("DetailType")
         if kind == "GroupLineDetail":
             found.extend(inner for inner in line["GroupLineDetail"]["Line"] if "Amount" in inner)
-        elif kind not in {"SubTotalLineDetail", "DiscountLineDetail", "DescriptionOnly"} and "Amount" in line:
+        elif kind in AMOUNT_DETAILS and "Amount" in line:
             found.append(line)
     return found
 

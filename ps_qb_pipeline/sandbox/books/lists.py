@@ -237,7 +237,7 @@ def _item(company: Company, number: int, body: Json, before: Json | None) -> Non
         raise faults.unsupported("create Item of type Group")
     body["Type"] = kind
     for name in ("UnitPrice", "PurchaseCost"):
-        if abs(decimal(body.get(name)) or 0) > Decimal(99999999999):
+        if abs(decimal(body.get(name)) or Decimal(0)) > Decimal(99999999999):
             raise faults.invalid_number(name, body[name])
     if kind == "Category":
         for name in (

@@ -135,7 +135,7 @@ class Authority:
         return self._issue(pair, value, hard_expiry=hard_expiry)
 
     def _stale(self, pair: int, issued: float, *, hard_expiry: bool) -> Answer:
-        if self.company.switches.previous_refresh_token == "refused":
+        if self.company.switches.stale_refresh == "refused":
             return self._no("Incorrect or invalid refresh token")
         sql = "select token, issued from tokens where pair=? and kind='refresh' and state='live' order by issued desc"
         live = self.company.store.connection.execute(sql, (pair,)).fetchone()

@@ -79,8 +79,15 @@ def _latin1(value: Any, where: str = "") -> None:
             raise faults.invalid_characters(where) from None
 
 
-def create(company: Company, entity: Entity, body: Json, *, options: frozenset[str] = frozenset()) -> Json:
-    """Create one object and return it as stored."""
+def create(
+    company: Company,
+    entity: Entity,
+    body: Json,
+    *,
+    options: frozenset[str] = frozenset(),
+    number: int | None = None,
+) -> Json:
+    """Create one object and return it as stored; ``number`` is its id, if it is to have a certain one."""
     if not entity.create:
         raise faults.unsupported(f"create {entity.name}")
     lists.refuse_feature(company, entity)
@@ -88,9 +95,11 @@ def create(company: Company, entity: Entity, body: Json, *, options: frozenset[s
     for name in ENVELOPE:
         fresh.pop(name, None)
     _require(entity, fresh)
-    number = company.store.next(
-        f"id:{entity.ids or entity.name}", FIRST_IDS.get(entity.ids or entity.name, 1)
-    )
+    sequence = entity.ids or entity.name
+    if number is None:
+        number = company.store.next(f"id:{sequence}", FIRST_IDS.get(sequence, 1))
+    else:
+        company.store.at_least(f"id:{sequence}", number)
     return _store(company, entity, number, fresh, None, options)
 
 

@@ -231,7 +231,7 @@ def matcher(condition: Condition, instant: Callable[[str], datetime], today: str
         return _dates(field, operator, values, instant)
     if operator == "like":
         pattern = re.compile(
-            "^" + ".*".join(re.escape(part) for part in values[0].split("%")) + "$", re.I | re.S
+            "^" + ".*".join(re.escape(part) for part in values[0].split("%")) + "$", re.IGNORECASE | re.DOTALL
         )
         return lambda body: pattern.match(_text(lookup(body, field))) is not None
     if operator == "in":

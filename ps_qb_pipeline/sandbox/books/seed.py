@@ -7,13 +7,14 @@ company's books are empty but for the stock that its inventory items open with.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ps_qb_pipeline.sandbox.books import objects, taxservice
+from ps_qb_pipeline.sandbox.books import extras, objects, taxservice
 from ps_qb_pipeline.sandbox.books.clock import Clock
 from ps_qb_pipeline.sandbox.books.codec import Json
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -70,10 +71,14 @@ def _fill(company: Company, facts: Json, common: Json) -> None:
     _taxes(company, facts)
     _currencies(company, facts)
     _names(company, facts, common)
-    for name, kind, account, text, price, stock in common["items"]:
-        _item(company, accounts, (name, kind, account, text, price, stock))
+    for row in common["items"]:
+        _item(company, accounts, row)
     for name in ("Retail", "Trade"):
         taxservice.insert(company, "CustomerType", {"Name": name, "Active": True})
+    if facts["sample_documents"]:
+        made: dict[str, list[str]] = {}
+        for row in common["documents"]:
+            _document(company, accounts, made, row)
 
 
 def _settings(company: Company, facts: Json) -> None:
@@ -147,7 +152,8 @@ def _preferences(company: Company, facts: Json) -> Json:
             "EmailCopyToCompany": False,
         },
         "EmailMessagesPrefs": {
-            "InvoiceMessage": {"Subject": "Invoice from the sandbox", "Message": "Your invoice is attached."},
+            f"{form}Message": {"Subject": f"{form} from the sandbox", "Message": "Your document is attached."}
+            for form in ("Invoice", "Estimate", "SalesReceipt", "Statement")
         },
         "VendorAndPurchasesPrefs": {
             "TrackingByCustomer": True,
@@ -171,24 +177,19 @@ def _preferences(company: Company, facts: Json) -> Json:
     }
 
 
-def _accounts(company: Company, table: list[list[str]]) -> dict[str, str]:
+def _accounts(company: Company, table: list[list[Any]]) -> dict[str, str]:
     made: dict[str, str] = {}
-    for full, kind, sub in table:
+    for number, full, kind, sub in table:
         parent, _, name = full.rpartition(":")
         body: Json = {"Name": name, "AccountType": kind, "AccountSubType": sub}
         if parent:
             body |= {"SubAccount": True, "ParentRef": {"value": made[parent]}}
-        made[full] = objects.create(company, ENTITIES["Account"], body)["Id"]
+        made[full] = objects.create(company, ENTITIES["Account"], body, number=number)["Id"]
     return made
 
 
 def _taxes(company: Company, facts: Json) -> None:
-    agencies = [
-        objects.create(company, ENTITIES["TaxAgency"], {"DisplayName": name})["Id"]
-        for name in facts["agencies"]
-    ]
-    if company.is_us:
-        return
+    agencies = [objects.create(company, ENTITIES["TaxAgency"], {"DisplayName": name})["Id"] for name in facts["agencies"]]
     rates: dict[str, str] = {}
     for name, details in facts["codes"]:
         chosen = []
@@ -207,8 +208,8 @@ def _currencies(company: Company, facts: Json) -> None:
         taxservice.insert(company, "Currency", {"Code": code, "Name": name, "Active": True})
     if not facts["multicurrency"]:
         return
-    from ps_qb_pipeline.sandbox.books import extras
-
+    for code in facts["currencies"]:
+        objects.create(company, ENTITIES["CompanyCurrency"], {"Code": code, "Name": CURRENCY_NAMES[code]})
     for code, rate in facts.get("rates", {}).items():
         extras.SAVE["ExchangeRate"](
             company, {"SourceCurrencyCode": code, "Rate": Decimal(rate), "AsOfDate": "2025-01-01"}
@@ -217,7 +218,7 @@ def _currencies(company: Company, facts: Json) -> None:
 
 def _names(company: Company, facts: Json, common: Json) -> None:
     address: dict[str, Any] = {name: value for name, value in facts["address"].items() if name != "Id"}
-    for title, given, family in facts["customers"]:
+    for position, (title, given, family) in enumerate(facts["customers"], start=1):
         body: Json = {
             "DisplayName": title,
             "CompanyName": title,
@@ -226,10 +227,10 @@ def _names(company: Company, facts: Json, common: Json) -> None:
             "PrimaryEmailAddr": {"Address": f"{given.lower()}@example.com"},
             "PrimaryPhone": {"FreeFormNumber": "555-0100"},
             "BillAddr": dict(address),
-            "Taxable": True,
+            "Taxable": position not in facts["exempt_customers"],
         }
         objects.create(company, ENTITIES["Customer"], body)
-    for (title,) in facts["vendors"]:
+    for title in facts["vendors"]:
         objects.create(
             company,
             ENTITIES["Vendor"],
@@ -239,10 +240,8 @@ def _names(company: Company, facts: Json, common: Json) -> None:
         objects.create(company, ENTITIES["Employee"], {"GivenName": given, "FamilyName": family})
 
 
-def _item(
-    company: Company, accounts: dict[str, str], row: tuple[str, str, str, str, float, list[float] | None]
-) -> None:
-    name, kind, account, text, price, stock = row
+def _item(company: Company, accounts: dict[str, str], row: list[Any]) -> None:
+    number, name, kind, account, text, price, stock = row
     body: Json = {
         "Name": name,
         "Type": kind,
@@ -261,4 +260,99 @@ def _item(
             "ExpenseAccountRef": {"value": accounts["Cost of Goods Sold"]},
             "AssetAccountRef": {"value": accounts["Inventory Asset"]},
         }
-    objects.create(company, ENTITIES["Item"], body)
+    objects.create(company, ENTITIES["Item"], body, number=number)
+
+
+# Sample documents ----------------------------------------------------------------------------------
+
+
+def _document(company: Company, accounts: dict[str, str], made: dict[str, list[str]], row: list[Any]) -> None:
+    """Make one sample document; ``made`` holds the ids of those before it, so that payments find them."""
+    kind, day, party, about, value = row
+    body = _SAMPLES[kind](accounts, made, str(party), about, value) | {"TxnDate": day}
+    made.setdefault(kind, []).append(objects.create(company, ENTITIES[kind], body)["Id"])
+
+
+def _sold(accounts: dict[str, str], made: dict[str, list[str]], party: str, item: int, value: int) -> Json:
+    del accounts, made
+    detail = {"ItemRef": {"value": str(item)}, "TaxCodeRef": {"value": "NON"}}
+    line = {"Amount": value, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": detail}
+    return {"CustomerRef": {"value": party}, "Line": [line]}
+
+
+def _paid(accounts: dict[str, str], made: dict[str, list[str]], party: str, invoice: int, value: int) -> Json:
+    del accounts
+    link = {"TxnId": made["Invoice"][invoice - 1], "TxnType": "Invoice"}
+    return {"CustomerRef": {"value": party}, "TotalAmt": value, "Line": [{"Amount": value, "LinkedTxn": [link]}]}
+
+
+def _spent(account: str, value: int) -> list[Json]:
+    detail = {"AccountRef": {"value": account}}
+    return [{"Amount": value, "DetailType": "AccountBasedExpenseLineDetail", "AccountBasedExpenseLineDetail": detail}]
+
+
+def _billed(accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int) -> Json:
+    del made
+    return {"VendorRef": {"value": _vendor(party)}, "Line": _spent(accounts[account], value)}
+
+
+def _vendor(position: str) -> str:
+    return str(int(position) + 12)
+
+
+def _bill_paid(accounts: dict[str, str], made: dict[str, list[str]], party: str, bill: int, value: int) -> Json:
+    link = {"TxnId": made["Bill"][bill - 1], "TxnType": "Bill"}
+    return {
+        "VendorRef": {"value": _vendor(party)},
+        "PayType": "Check",
+        "CheckPayment": {"BankAccountRef": {"value": accounts["Checking"]}},
+        "TotalAmt": value,
+        "Line": [{"Amount": value, "LinkedTxn": [link]}],
+    }
+
+
+def _bought(accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int) -> Json:
+    del made
+    return {
+        "PaymentType": "Cash",
+        "AccountRef": {"value": accounts["Checking"]},
+        "EntityRef": {"value": _vendor(party), "type": "Vendor"},
+        "Line": _spent(accounts[account], value),
+    }
+
+
+def _written_off(accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int) -> Json:
+    del made, party
+    sides = [("Debit", accounts[account]), ("Credit", accounts["Truck:Depreciation"])]
+    lines = [
+        {
+            "Amount": value,
+            "DetailType": "JournalEntryLineDetail",
+            "JournalEntryLineDetail": {"PostingType": side, "AccountRef": {"value": ident}},
+        }
+        for side, ident in sides
+    ]
+    return {"Line": lines}
+
+
+def _moved(accounts: dict[str, str], made: dict[str, list[str]], party: str, about: str, value: int) -> Json:
+    del made, party, about
+    return {
+        "FromAccountRef": {"value": accounts["Checking"]},
+        "ToAccountRef": {"value": accounts["Savings"]},
+        "Amount": value,
+    }
+
+
+_SAMPLES: dict[str, Callable[[dict[str, str], dict[str, list[str]], str, Any, int], Json]] = {
+    "Invoice": _sold,
+    "SalesReceipt": _sold,
+    "Estimate": _sold,
+    "CreditMemo": _sold,
+    "Payment": _paid,
+    "Bill": _billed,
+    "BillPayment": _bill_paid,
+    "Purchase": _bought,
+    "JournalEntry": _written_off,
+    "Transfer": _moved,
+}

@@ -134,7 +134,7 @@ class Store:
         """Return one object, deleted ones included."""
         found = self.connection.execute(
             f"select {COLUMNS} from rows where entity=? and id=?", (entity, ident)
-        ).fetchone()  # noqa: S608
+        ).fetchone()
         return None if found is None else _row(found)
 
     def by_name(self, entity: str, name: str) -> Row | None:
@@ -272,6 +272,13 @@ class Store:
             " do update set value=value+1 returning value"
         )
         return int(self.connection.execute(sql, (counter, start)).fetchone()[0])
+
+    def at_least(self, counter: str, value: int) -> None:
+        """Let a counter go on from ``value``, unless it is further."""
+        self.connection.execute(
+            "insert into counters (name, value) values (?, ?) on conflict (name) do update set value=max(value, ?)",
+            (counter, value, value),
+        )
 
     def setting(self, key: str, default: Any = None) -> Any:
         """Return a stored setting, or ``default``."""

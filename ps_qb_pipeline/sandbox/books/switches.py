@@ -28,7 +28,7 @@ class Switches:
     """Whether a refused request is remembered under its requestid too."""
     requestid_hours: int = 0
     """After how many hours a requestid is forgotten; 0 is never."""
-    previous_refresh_token: Literal["refused", "grace"] = "refused"
+    stale_refresh: Literal["refused", "grace"] = "refused"
     """Whether the refresh token before a rotation still works for a day."""
     invalid_client_status: Literal[401, 400] = 401
     """The HTTP status of a wrong client secret."""
