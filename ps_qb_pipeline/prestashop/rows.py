@@ -31,6 +31,7 @@ _SIX_DECIMALS = re.compile(r"\d{1,14}\.\d{6}\Z", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,19}\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?\Z", re.ASCII)
 _WHOLE = re.compile(r"([+-]?\d{1,19})\.0*\Z", re.ASCII)
+_WALL_TIME = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?\Z", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MISSING = object()
 
@@ -102,12 +103,10 @@ def _decimal(value: object) -> Decimal | None:
 
 
 def _bool(value: object) -> bool:
-    if value is None or value == "" or value is False:
+    if value is None or value == "":
         return False
-    if value is True or value in {1, "1"}:
-        return True
-    if value in {0, "0"}:
-        return False
+    if isinstance(value, str | int) and str(int(value) if isinstance(value, bool) else value) in {"0", "1"}:
+        return value in {1, "1"}
     raise Unreadable('is not "0" or "1"')
 
 
@@ -125,13 +124,12 @@ def _datetime(value: object) -> datetime | None:
     text = _text(value).strip()
     if not text or text.startswith("0000-00-00"):
         return None
+    if not _WALL_TIME.match(text):
+        raise Unreadable("is not a date and time without offset")
     try:
-        moment = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise Unreadable("is not a date and time") from error
-    if moment.tzinfo is not None:
-        raise Unreadable("carries an offset, where the shop's own wall time is expected")
-    return moment
 
 
 def _date(value: object) -> date | None:

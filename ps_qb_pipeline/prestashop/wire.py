@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-import defusedxml.ElementTree as DefusedTree
 from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
 
 from ps_qb_pipeline.errors import NotAShop, ShopError, ShopRefused, ShopUnauthorized, ShopUnavailable
 
@@ -91,13 +91,19 @@ def document(answer: Answer, call: Call) -> Element:
 
 
 def parse_xml(text: str) -> Element | None:
-    """The root element of ``text``, or None if it is not well-formed or declares a document type."""
+    """The root element of ``text``, or None if it is not well-formed or declares a document type.
+
+    Whatever stands outside the root (a space, a script of a module) is passed over. The encoding that a
+    declaration names is not believed: the text is decoded by then.
+    """
     start, end = text.find("<"), text.rfind(">")
     if start < 0 or end < start:
         return None
+    parser = DefusedXMLParser(encoding="utf-8", forbid_dtd=True)
     try:
-        root: Element = DefusedTree.fromstring(text[start : end + 1].encode(), forbid_dtd=True)
-    except (DefusedXmlException, SyntaxError, ValueError, RecursionError):
+        parser.feed(text[start : end + 1].encode())
+        root: Element = parser.close()
+    except (DefusedXmlException, SyntaxError, ValueError, LookupError, RecursionError):
         return None
     return root
 

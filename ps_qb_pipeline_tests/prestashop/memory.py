@@ -18,7 +18,9 @@ class MemoryWarehouse:
         self.aside: list[Poisoned] = []
         self.log: list[tuple[str, int]] = []
 
-    def land(self, name: str, columns: Mapping[str, str], rows: Sequence[Record], fetched_at: datetime) -> int:
+    def land(
+        self, name: str, columns: Mapping[str, str], rows: Sequence[Record], fetched_at: datetime
+    ) -> int:
         inserted = 0
         for row in rows:
             before = self.rows[name].get(row.id)

@@ -22,7 +22,7 @@ from ps_qb_pipeline.prestashop.resources import RESOURCES
 
 KEY = "K" * 32
 EPOCH = 1_795_394_555
-START = datetime(2026, 11, 23, 1, 42, 35)
+START = datetime.fromisoformat("2026-11-23 01:42:35")
 QUICK = Limits(first_wait=0.0, longest_wait=0.0)
 LIST_KEYS = {resource.name: resource.list_key for resource in RESOURCES.values()} | {"messages": "messages"}
 DATED = ("date_add", "date_upd")
@@ -95,7 +95,11 @@ class ShopDouble(httpx.BaseTransport):
         name, _, number = path.partition("/")
         if number:
             found = [row for row in self.tables[name] if str(row["id"]) == number]
-            return self.listing(name, [{"id": row["id"]} for row in found]) if found else self.answer(404, b"", "")
+            return (
+                self.listing(name, [{"id": row["id"]} for row in found])
+                if found
+                else self.answer(404, b"", "")
+            )
         return self.listing(name, self._selected(name, query))
 
     def _selected(self, name: str, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -154,8 +158,12 @@ class ShopDouble(httpx.BaseTransport):
     def root(self, **missing: str) -> httpx.Response:
         lines = []
         for name in LIST_KEYS:
-            rights = [m for m in ("get", "put", "post", "patch", "delete", "head") if m not in missing.get(name, "")]
-            shown = " ".join(f'{m}="{str(m in rights).lower()}"' for m in ("get", "put", "post", "patch", "delete"))
+            rights = [
+                m for m in ("get", "put", "post", "patch", "delete", "head") if m not in missing.get(name, "")
+            ]
+            shown = " ".join(
+                f'{m}="{str(m in rights).lower()}"' for m in ("get", "put", "post", "patch", "delete")
+            )
             if "get" in rights:
                 lines.append(f"<{name} {shown}/>")
         text = f'<?xml version="1.0"?><prestashop><api shopName="x">{"".join(lines)}</api></prestashop>'

@@ -214,7 +214,9 @@ def test_extraction_goes_on_where_it_was_interrupted(monkeypatch: pytest.MonkeyP
     bench.double.before = None
     bench.double.calls.clear()
     bench.run()
-    assert not any(query.get("filter[id]") == ">[0]" for _, path, query in bench.double.calls if path == "orders")
+    assert not any(
+        query.get("filter[id]") == ">[0]" for _, path, query in bench.double.calls if path == "orders"
+    )
     bench.assert_complete()
 
 
@@ -366,7 +368,9 @@ def test_outage_is_not_taken_for_a_page_that_is_too_large() -> None:
 def test_shop_that_ignores_filters_is_found_out() -> None:
     """Pages that do not advance are an error, never an endless loop."""
     double = shop_with(12)
-    double.before = lambda d, m, path, q: d.listing("products", [d.row("products", 1)] * 3) if path == "products" else None
+    double.before = lambda d, m, path, q: (
+        d.listing("products", [d.row("products", 1)] * 3) if path == "products" else None
+    )
     with pytest.raises(ShopError, match="ignores the filter"):
         Bench(double, page_size=3).run()
 

@@ -12,7 +12,11 @@ def shop_with(orders: int = 3, *, lines: int = 2, age: timedelta = timedelta(day
     """A shop of ``orders`` paid orders, the newest ``age`` old."""
     double = ShopDouble()
     tables = double.tables
-    for name, value in (("PS_TIMEZONE", "Europe/Paris"), ("PS_LANG_DEFAULT", "1"), ("PS_CURRENCY_DEFAULT", "1")):
+    for name, value in (
+        ("PS_TIMEZONE", "Europe/Paris"),
+        ("PS_LANG_DEFAULT", "1"),
+        ("PS_CURRENCY_DEFAULT", "1"),
+    ):
         tables["configurations"].append(
             blank("configurations", id=len(tables["configurations"]) + 1, name=name, value=value, id_shop="")
         )
@@ -28,7 +32,11 @@ def shop_with(orders: int = 3, *, lines: int = 2, age: timedelta = timedelta(day
     tables["carriers"].append(blank("carriers", id=2, name="Post"))
     tables["tax_rule_groups"].append(blank("tax_rule_groups", id=1, name="Standard", active="1"))
     tables["tax_rules"].append(blank("tax_rules", id=1, id_tax_rules_group=1, id_tax=1))
-    for number, flags in ((1, {}), (2, {"paid": "1", "invoice": "1"}), (5, {"paid": "1", "invoice": "1", "shipped": "1"})):
+    for number, flags in (
+        (1, {}),
+        (2, {"paid": "1", "invoice": "1"}),
+        (5, {"paid": "1", "invoice": "1", "shipped": "1"}),
+    ):
         tables["order_states"].append(blank("order_states", id=number, name=f"state {number}", **flags))
     tables["products"].append(blank("products", id=1, reference="PEN", name="Pen", state=1))
     for _ in range(orders):
@@ -71,7 +79,9 @@ def add_order(double: ShopDouble, *, at: datetime | None = None, lines: int = 2)
     )
     for _ in range(lines):
         add_row(double, "order_details", id_order=number, product_id=1, product_quantity=1, taxes=[{"id": 1}])
-    add_row(double, "order_payments", order_reference=reference, amount=f"{12 * lines}.000000", date_add=moment)
+    add_row(
+        double, "order_payments", order_reference=reference, amount=f"{12 * lines}.000000", date_add=moment
+    )
     add_row(double, "order_histories", id_order=number, id_order_state=2, date_add=moment)
     add_row(double, "order_invoices", id_order=number, number=number, date_add=moment)
     add_row(double, "order_carriers", id_order=number, id_carrier=2, date_add=moment)
@@ -96,5 +106,7 @@ def add_slip(double: ShopDouble, order: int, amount: str = "12.000000") -> int:
         total_products_tax_incl=amount,
         date_add=stamp(double.now),
         date_upd=stamp(double.now),
-        order_slip_details=[{"id": 1, "id_order_detail": line["id"], "product_quantity": 1, "amount_tax_incl": amount}],
+        order_slip_details=[
+            {"id": 1, "id_order_detail": line["id"], "product_quantity": 1, "amount_tax_incl": amount}
+        ],
     )
