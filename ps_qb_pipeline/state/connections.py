@@ -47,6 +47,11 @@ class Connections:
             row["name"], row["realm"], row["go_live"], row["armed"], row["armed_by"], row["armed_at"]
         )
 
+    def names(self) -> list[str]:
+        """All connections of this control plane, in alphabetical order."""
+        with reading(self._engine) as tx:
+            return list(tx.execute(select(connections.c.name).order_by(connections.c.name)).scalars())
+
     def register(self, name: str, *, realm: str, go_live: date | None = None) -> ConnectionState:
         """Make the connection known, posting off; harmless when it already is.
 
