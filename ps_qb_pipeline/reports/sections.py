@@ -350,7 +350,7 @@ PROFIT = (
     ),
     _profit(
         "profit_by_product", "Profit by product", "By product and variant, largest revenue first." + _TAIL,
-        "id_shop, sku, product_name", "revenue desc, product_id, product_attribute_id",
+        "id_shop, sku, if(product_id = 0, '(delivery and other lines)', product_name) as product_name", "revenue desc, product_id, product_attribute_id",
         Column("id_shop", "Shop", "id"), Column("sku", "SKU"), Column("product_name", "Product"),
     ),
     _profit(
