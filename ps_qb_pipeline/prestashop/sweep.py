@@ -159,10 +159,11 @@ def _confirm_deleted(
     if hidden:
         _LOG.info("%s: %d rows are hidden from lists and still there", resource.name, len(hidden))
     concerned: set[int] = set()
-    if really and resource.parent == "id_order":
-        concerned = {
-            int(row[0]) for row in warehouse.values(resource.name, ("id_order",), really).values() if row[0]
+    if really and resource.parent:
+        parents = {
+            row[0] for row in warehouse.values(resource.name, (resource.parent,), really).values() if row[0]
         }
+        concerned = _orders_by_reference(run, parents) if resource.parent == "order_reference" else parents
     run.land_deleted(resource, really)
     if really:
         result.deleted[resource.name] = really
