@@ -25,13 +25,13 @@ import duckdb
 import yaml
 
 from ps_qb_pipeline.errors import SettingsError, StorageError
-from ps_qb_pipeline.warehouse import raw
+from ps_qb_pipeline.warehouse import incremental, raw
 from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
 
 TESTS = "tests"
 """The folder of singular tests, which are not models."""
 
-_MATERIALIZED = ("view", "table")
+_MATERIALIZED = ("view", "table", "incremental")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Model:
 
     @property
     def materialized(self) -> str:
-        """``view`` or ``table``."""
+        """``view``, ``table`` made anew every time, or ``incremental``: a table that follows its raw rows."""
         return str(self.contract.get("materialized", "view" if self.schema == "staging" else "table"))
 
     @property
@@ -193,17 +193,20 @@ def iterate_models(
         con.execute(f'set variable "{name}" = $value', {"value": value})
     kinds = _relations(con)
     for model in _selected(models, select):
-        yield _run(con, model, kinds.get(model.name))
+        yield _run(con, model, kinds.get(model.name), models)
 
 
-def _run(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> ModelRun:
+def _run(
+    con: duckdb.DuckDBPyConnection, model: Model, present: str | None, models: Mapping[str, Model]
+) -> ModelRun:
     started = time.perf_counter()
-    kind = model.materialized
     con.execute(f'create schema if not exists "{model.schema}"')
     try:
-        if present and present != kind:
-            con.execute(f"drop {present} {model.name}")
-        con.execute(f"create or replace {kind} {model.name} as {model.sql}")
+        if model.materialized != "incremental":
+            _make(con, model, present)
+        elif not incremental.update(con, model, models):
+            with incremental.made_whole(con, model, models):
+                _make(con, model, present)
         rows = _scalar(con, f"select count(*) from {model.name}")
     except duckdb.IOException:
         raise
@@ -211,6 +214,13 @@ def _run(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> M
         raise StorageError(f"{model.path}: {str(error).strip()}", model=model.name) from error
     columns = {row[0]: row[1] for row in con.execute(f"describe {model.name}").fetchall()}
     return ModelRun(model.name, rows, time.perf_counter() - started, columns)
+
+
+def _make(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> None:
+    kind = "view" if model.materialized == "view" else "table"
+    if present and present != kind:
+        con.execute(f"drop {present} {model.name}")
+    con.execute(f"create or replace {kind} {model.name} as {model.sql}")
 
 
 def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:
@@ -273,6 +283,8 @@ def contract(path: Path) -> Mapping[str, Any]:
             f"materialized: {body['materialized']!r} is unknown; allowed: {', '.join(_MATERIALIZED)}",
             where=str(path),
         )
+    if body.get("materialized") == "incremental" and not body.get("key"):
+        raise SettingsError("key: an incremental model names the columns of its key", where=str(path))
     return body
 
 

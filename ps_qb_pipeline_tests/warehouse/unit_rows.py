@@ -43,6 +43,7 @@ def differences(model: models.Model, unit: dict[str, Any], loaded: dict[str, mod
         models.run_models(con, needed, variables=variables)
         for relation, rows in unit["given"].items():
             _give(con, relation, rows)
+        con.execute("create schema if not exists runner; drop table if exists runner.watermarks")
         models.run_models(con, {name: each for name, each in needed.items() if name not in unit["given"]})
         return _compare(con, model.name, unit["expect"])
 

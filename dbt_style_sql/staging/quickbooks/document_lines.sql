@@ -3,21 +3,21 @@
 with
 
 documents as (
-    select 'SalesReceipt' as entity, id, line from staging.quickbooks_sales_receipts
+    select entity, id, line from staging.quickbooks_sales_receipts
     union all
-    select 'Invoice', id, line from staging.quickbooks_invoices
+    select entity, id, line from staging.quickbooks_invoices
     union all
-    select 'Payment', id, line from staging.quickbooks_payments
+    select entity, id, line from staging.quickbooks_payments
     union all
-    select 'RefundReceipt', id, line from staging.quickbooks_refund_receipts
+    select entity, id, line from staging.quickbooks_refund_receipts
     union all
-    select 'CreditMemo', id, line from staging.quickbooks_credit_memos
+    select entity, id, line from staging.quickbooks_credit_memos
     union all
-    select 'Deposit', id, line from staging.quickbooks_deposits
+    select entity, id, line from staging.quickbooks_deposits
     union all
-    select 'Purchase', id, line from staging.quickbooks_purchases
+    select entity, id, line from staging.quickbooks_purchases
     union all
-    select 'JournalEntry', id, line from staging.quickbooks_journal_entries
+    select entity, id, line from staging.quickbooks_journal_entries
 ),
 
 parsed as (

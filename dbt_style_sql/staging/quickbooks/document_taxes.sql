@@ -3,15 +3,15 @@
 with
 
 documents as (
-    select 'SalesReceipt' as entity, id, tax_line from staging.quickbooks_sales_receipts
+    select entity, id, tax_line from staging.quickbooks_sales_receipts
     union all
-    select 'Invoice', id, tax_line from staging.quickbooks_invoices
+    select entity, id, tax_line from staging.quickbooks_invoices
     union all
-    select 'RefundReceipt', id, tax_line from staging.quickbooks_refund_receipts
+    select entity, id, tax_line from staging.quickbooks_refund_receipts
     union all
-    select 'CreditMemo', id, tax_line from staging.quickbooks_credit_memos
+    select entity, id, tax_line from staging.quickbooks_credit_memos
     union all
-    select 'Purchase', id, tax_line from staging.quickbooks_purchases
+    select entity, id, tax_line from staging.quickbooks_purchases
 ),
 
 parsed as (

@@ -8,7 +8,7 @@ preferences as (
 
 sales_receipts as (
     select
-        'SalesReceipt' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -39,7 +39,7 @@ sales_receipts as (
 
 invoices as (
     select
-        'Invoice' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -70,7 +70,7 @@ invoices as (
 
 payments as (
     select
-        'Payment' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -101,7 +101,7 @@ payments as (
 
 refund_receipts as (
     select
-        'RefundReceipt' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -132,7 +132,7 @@ refund_receipts as (
 
 credit_memos as (
     select
-        'CreditMemo' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -163,7 +163,7 @@ credit_memos as (
 
 deposits as (
     select
-        'Deposit' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -194,7 +194,7 @@ deposits as (
 
 transfers as (
     select
-        'Transfer' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -225,7 +225,7 @@ transfers as (
 
 purchases as (
     select
-        'Purchase' as entity,
+        entity,
         id,
         sync_token,
         txn_date,
@@ -256,7 +256,7 @@ purchases as (
 
 journal_entries as (
     select
-        'JournalEntry' as entity,
+        entity,
         id,
         sync_token,
         txn_date,

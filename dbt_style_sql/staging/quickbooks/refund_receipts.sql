@@ -16,6 +16,7 @@ newest as (
 final as (
     select
         source.connection,
+        'RefundReceipt' as entity,
         source.id,
         source.sync_token,
         source.created_at,
