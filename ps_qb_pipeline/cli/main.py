@@ -114,14 +114,18 @@ def setup(name: str, create: bool, as_json: bool) -> None:
 
     plan = steps.set_up(_runtime(name), create=create)
     if as_json:
-        click.echo(json.dumps([{"kind": entry.kind, "name": entry.name} for entry in plan]))
-    else:
-        done = "created" if create else "to be created"
-        for entry in plan:
-            click.echo(f"{entry.kind:<12} {entry.name:<40} {done}")
-        click.echo(
-            f"{len(plan)} thing(s) {done}." if plan else "The books have everything that the settings name."
-        )
+        entries = [{"entity": step.entity, "name": step.name, "detail": step.detail} for step in plan.steps]
+        click.echo(json.dumps({"created" if create else "plan": entries, "problems": list(plan.problems)}))
+        sys.exit(2 if plan.problems else 0)
+    done = "created" if create else "to be created"
+    for step in plan.steps:
+        click.echo(f"{step.entity:<16} {step.name:<44} {step.detail}")
+    click.echo(
+        f"{len(plan.steps)} thing(s) {done}." if plan.steps else "The books have all that the settings name."
+    )
+    for problem in plan.problems:
+        click.echo(f"problem: {problem}", err=True)
+    sys.exit(2 if plan.problems else 0)
 
 
 @main.command("go-live")
@@ -177,9 +181,17 @@ def run(name: str, job: str, as_json: bool) -> None:
 @clear_errors
 def sandbox(**options: Any) -> None:
     """Both remote systems on loopback, true to their contracts; prints one JSON line when ready."""
-    from ps_qb_pipeline.sandbox import serve
+    from ps_qb_pipeline.errors import SettingsError
+    from ps_qb_pipeline.sandbox.serve import SandboxOptions, serve
 
-    serve.serve(serve.options(**options))
+    chosen = {name: value for name, value in options.items() if value is not None}
+    try:
+        serve(SandboxOptions(**chosen))
+    except OSError as error:
+        raise SettingsError(
+            f"the sandbox cannot listen on port {options['shop_port']} or {options['books_port']}: "
+            f"{error.strerror}; is another one running?"
+        ) from error
 
 
 @main.command()

@@ -22,7 +22,6 @@ from ps_qb_pipeline.accounting.documents import (
     from_json,
     item_from_json,
 )
-from ps_qb_pipeline.errors import IntegrityError
 from ps_qb_pipeline.orchestration import metadata
 from ps_qb_pipeline.orchestration.landing import (
     BOOKS,
@@ -35,7 +34,8 @@ from ps_qb_pipeline.orchestration.landing import (
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.posting.protocol import PostingResult, post
 from ps_qb_pipeline.prestashop.extract import ExtractResult, extract
-from ps_qb_pipeline.quickbooks import mirror
+from ps_qb_pipeline.prestashop.resources import RESOURCES
+from ps_qb_pipeline.quickbooks import mirror, provision
 from ps_qb_pipeline.quickbooks.references import References
 from ps_qb_pipeline.state import intents
 from ps_qb_pipeline.state.cursors import Cursors
@@ -46,6 +46,18 @@ from ps_qb_pipeline.validation.rules import Contract
 from ps_qb_pipeline.warehouse import ledger, models, tables
 
 logger = logging.getLogger(__name__)
+
+
+def set_up(runtime: Runtime, *, create: bool) -> provision.Plan:
+    """What the books lack of what the settings and the shop's currencies need; created when ``create``."""
+    with runtime.shop() as shop:
+        currencies = [row.values["iso_code"] for row in shop.rows(RESOURCES["currencies"]).records]
+    with runtime.books() as books:
+        names = References.read(books)
+        plan = provision.plan(runtime.connection.accounting, names, currencies=currencies)
+        if create and not plan.problems:
+            provision.carry_out(plan, books, names)
+    return plan
 
 
 def pull_shop(runtime: Runtime, *, full: bool = False) -> ExtractResult:
@@ -170,17 +182,10 @@ def wanted_documents(con: duckdb.DuckDBPyConnection) -> tuple[list[Document], li
 
 def export_intents(runtime: Runtime) -> None:
     """Copy the connection's intents into ``control.intents``, where reconciliation reads them."""
-    import pyarrow as pa
-
     with reading(runtime.engine) as tx:
         rows = list(intents.export(tx, runtime.name))
     with runtime.warehouse("copy the intents") as con:
-        tables.create_tables(con, only="control")
-        con.execute("delete from control.intents")
-        if rows:
-            con.register("exported", pa.Table.from_pylist(rows))
-            con.execute("insert into control.intents by name select * from exported")
-            con.unregister("exported")
+        tables.replace_rows(con, "control.intents", rows)
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -211,15 +216,13 @@ def write_reports(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
     folder = runtime.settings.data_dir(runtime.name) / "reports"
     folder.mkdir(parents=True, exist_ok=True)
     with runtime.warehouse("write the reports", read_only=True) as con:
+        row = con.execute(
+            "select count(*) from control.intents where run_id = $run and state = 'CONFIRMED'",
+            {"run": run_id},
+        ).fetchone()
+        posted = int(row[0]) if row else 0
         report = model.read_report(con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now())
     page, book = folder / "report.html", folder / "report.xlsx"
     html.write_html(report, page)
     workbook.write_workbook(report, book)
-    return {**model.summary(report), "html": page, "workbook": book}
-
-
-def prove(summary: Mapping[str, Any]) -> None:
-    """Raise IntegrityError when an amount is in no class: a bug of ours, never an exception of the shop's."""
-    broken = {currency: amount for currency, amount in summary["unclassified"].items() if amount}
-    if broken:
-        raise IntegrityError(f"amounts in no class or in two: {broken}; the run cannot be trusted", **broken)
+    return {**model.summary(report), "posted": posted, "html": page, "workbook": book}

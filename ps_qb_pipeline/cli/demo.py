@@ -1,0 +1,174 @@
+"""``psqb demo``: the main job on real orders, from nothing to a report that ties out, twice.
+
+What lives here: the order of the story and what is printed. What does not: the job. Everything is
+written to the sandbox on this machine; no connection outside it is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ps_qb_pipeline.cli import sandboxes
+from ps_qb_pipeline.cli.progress import watching
+from ps_qb_pipeline.errors import IntegrityError, PipelineError, StorageError
+from ps_qb_pipeline.settings import Settings
+
+BY = "psqb demo"
+
+
+@dataclass(slots=True)
+class Chapter:
+    """What the demo did with one shop."""
+
+    name: str
+    first: dict[str, Any] = field(default_factory=dict)
+    second: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def run(settings: Settings, *, shops: tuple[str, ...], orders: int, out: Path) -> int:
+    """Run the demo and return its exit code: 0 when everything that was promised has happened."""
+    began = time.monotonic()
+    names = shops or ("boutique",)
+    out = out.absolute()
+    with sandboxes.alone(settings):
+        _clear(out)
+        sandboxes.reset(settings, names)
+        sandboxes.put_credentials(names)
+        chapters = [_chapter(settings, name, orders, out) for name in names]
+    summary = _summary(chapters, time.monotonic() - began)
+    (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n")
+    _print_end(summary, chapters, out)
+    return _exit_code(summary)
+
+
+def _clear(out: Path) -> None:
+    try:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(
+            f"{out} cannot be written ({error.strerror}); choose another place with --out"
+        ) from error
+
+
+def _chapter(settings: Settings, name: str, orders: int, out: Path) -> Chapter:
+    from ps_qb_pipeline.orchestration import steps
+    from ps_qb_pipeline.orchestration.instance import initialise
+    from ps_qb_pipeline.orchestration.runtime import Runtime
+    from ps_qb_pipeline.state.connections import Connections
+
+    chapter = Chapter(name)
+    began = time.monotonic()
+    initialise(settings)
+    extra = ("--orders", str(orders)) if name == "retail" else ()
+    with sandboxes.running(settings, name, extra=extra) as ready, watching(name) as progress:
+        runtime = Runtime(settings, sandboxes.sandbox_connection(settings, name), progress=progress)
+        _say(f"{name}: a shop at {ready['shop_url']}, a QuickBooks company at {ready['books_url']}")
+        runtime.armed()
+        created = steps.set_up(runtime, create=True).steps
+        _say(
+            f"  {len(created)} accounts, tax codes and items created in QuickBooks, as defs/{name}/defs.yaml names them"
+        )
+        Connections(runtime.engine).arm(name, by=BY)
+        _say(
+            f"  posting switched on; orders from before {runtime.connection.go_live} are counted, never posted"
+        )
+        chapter.first = _job(runtime, "first run", 1)
+        chapter.second = _job(runtime, "second run", 2)
+        for key, suffix in (("html", ".html"), ("workbook", ".xlsx")):
+            shutil.copyfile(chapter.second[key], out / f"{name}{suffix}")
+        _copy_stories(Path(chapter.second["html"]).parent, out)
+    chapter.seconds = time.monotonic() - began
+    return chapter
+
+
+def _copy_stories(reports: Path, out: Path) -> None:
+    for folder in reports.iterdir():
+        if folder.is_dir():
+            shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
+
+
+def _job(runtime: Any, words: str, number: int) -> dict[str, Any]:
+    from ps_qb_pipeline.definitions import build_defs
+    from ps_qb_pipeline.orchestration.instance import execute
+
+    began = time.monotonic()
+    definitions = build_defs(runtime.settings, overrides={runtime.name: runtime})
+    outcome = execute(definitions, f"order_to_cash_{runtime.name}")
+    if not outcome.success:
+        raise PipelineError(f"the {words} failed at {outcome.step}: {outcome.message}")
+    figures = outcome.figures
+    created = figures["posted"]
+    _say(
+        f"  {words}: {figures['orders']} orders, {created} documents created, "
+        f"{figures['documents_confirmed']} of {figures['documents_expected']} confirmed "
+        f"({time.monotonic() - began:.0f} s)"
+    )
+    return {**figures, "number": number}
+
+
+def _summary(chapters: list[Chapter], seconds: float) -> dict[str, Any]:
+    shops = {chapter.name: _figures(chapter) for chapter in chapters}
+    whole: dict[str, Any] = {}
+    for figures in shops.values():
+        for key, value in figures.items():
+            whole[key] = _added(whole[key], value) if key in whole else value
+    return {**whole, "seconds": round(seconds, 1), "shops": shops}
+
+
+def _figures(chapter: Chapter) -> dict[str, Any]:
+    kept = (
+        "orders", "postable", "not_postable", "documents_expected", "documents_confirmed", "orders_confirmed",
+        "held", "exceptions", "unclassified", "open_difference",
+    )  # fmt: skip
+    figures = {key: chapter.second[key] for key in kept}
+    return {**figures, "second_run_created": chapter.second["posted"], "seconds": round(chapter.seconds, 1)}
+
+
+def _added(left: Any, right: Any) -> Any:
+    if isinstance(left, dict):
+        return {key: _added(left[key], right[key]) if key in left and key in right else left.get(key, right.get(key))
+                for key in {**left, **right}}  # fmt: skip
+    if isinstance(left, str):
+        from decimal import Decimal
+
+        return str(Decimal(left) + Decimal(right))
+    return left + right
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+def _print_end(summary: dict[str, Any], chapters: list[Chapter], out: Path) -> None:
+    _say("")
+    _say(
+        f"{summary['orders_confirmed']} of {summary['postable']} postable orders are in the books, to the cent."
+    )
+    _say(
+        f"Unclassified: {_money(summary['unclassified'])}.  Open difference: {_money(summary['open_difference'])}."
+    )
+    for chapter in chapters:
+        _say(f"Report of {chapter.name}:   {out / chapter.name}.html")
+        _say(f"Workbook of {chapter.name}: {out / chapter.name}.xlsx")
+    _say(f"Figures:           {out / 'summary.json'}")
+    _say(f"Done in {summary['seconds']} s. `make up` shows the same in the web UI.")
+
+
+def _money(amounts: dict[str, Any]) -> str:
+    return ", ".join(f"{amount} {currency}" for currency, amount in sorted(amounts.items())) or "0.00"
+
+
+def _exit_code(summary: dict[str, Any]) -> int:
+    if any(float(amount) for amount in summary["unclassified"].values()):
+        raise IntegrityError(f"amounts in no class: {_money(summary['unclassified'])}; this is a bug of ours")
+    enough = summary["orders_confirmed"] >= 0.8 * summary["postable"]
+    return 0 if enough and summary["second_run_created"] == 0 else 1
