@@ -23,8 +23,11 @@ TITLE_ROW, INTRO_ROW, TOTAL_ROW, HEAD_ROW, FIRST_ROW = 0, 1, 2, 3, 4
 """Every sheet has the same five parts, so that totals and headings stay in view above the data."""
 
 LONGEST_CELL = 1000
-WIDEST = 48
+WIDEST = 40
 SHEET_ROWS = 1_048_576 - FIRST_ROW
+
+_HIDDEN = frozenset({"id", "age_bucket"})
+"""Columns for machines: in the file, out of sight."""
 
 _WORDS = frozenset({"flag", "owner", "severity"})
 
@@ -64,8 +67,18 @@ class _Book:
             )
         return self.formats[name]
 
+    def head(self, kind: str) -> Any:
+        right = kind in _FORMATS and kind not in {"date", "month"}
+        name = "head right" if right else "head"
+        align = {"align": "right"} if right else {}
+        return self.format(
+            name, bold=True, text_wrap=True, valign="top", bg_color="#E8EDF2", bottom=1, **align
+        )
+
     def cell(self, kind: str, *, bold: bool = False) -> Any:
         properties: dict[str, Any] = {"valign": "top"}
+        if kind == "text":
+            properties["text_wrap"] = True
         if kind in _FORMATS:
             properties["num_format"] = _FORMATS[kind]
         if bold:
@@ -143,7 +156,10 @@ def _cover(book: _Book, report: Report) -> None:
     row = _cover_open(book, sheet, row + 1, report)
     sheet.write_string(row + 1, 0, "What to do", book.format("heading", bold=True, font_size=12))
     for place, task in enumerate(first.tasks, row + 2):
-        text = f"{task.action} {task.meaning} {task.count:,} in all, {task.amount} ({task.owner}; {task.urgency}; {task.code})"
+        text = (
+            f"{task.amount} in {task.count:,}: {task.meaning} To do: {task.action}"
+            f" ({task.owner}; {task.urgency}; {task.code})"
+        )
         sheet.write_string(place, 0, clean(text, LONGEST_CELL), book.format("plain"))
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)
@@ -151,7 +167,7 @@ def _cover(book: _Book, report: Report) -> None:
 
 def _cover_open(book: _Book, sheet: Any, row: int, report: Report) -> int:
     for place, title in enumerate(("By currency", "Open difference", "Of it held back", "Unexplained")):
-        sheet.write_string(row, place, title, book.format("head", bold=True, bottom=1))
+        sheet.write_string(row, place, title, book.format("small head", bold=True, bottom=1))
     exceptions, tie_out = report.tables["exceptions"], report.tables["tie_out"]
     figures = report.figures
     for currency, amount in sorted(figures.open_difference.items()):
@@ -193,15 +209,16 @@ def _sheet(book: _Book, table: Table) -> None:
     sheet = book.workbook.add_worksheet(book.sheets[table.name])
     rows = table.rows[:SHEET_ROWS]
     for place, column in enumerate(table.columns):
-        sheet.set_column(place, place, _width(column, (row[place] for row in rows[:200])))
+        hidden = {"hidden": True} if column.name in _HIDDEN else {}
+        sheet.set_column(place, place, _width(column, (row[place] for row in rows[:200])), None, hidden)
     sheet.write_string(TITLE_ROW, 0, table.title, book.format("title", bold=True, font_size=16))
     left_out = table.left_out + len(table.rows) - len(rows)
     more = f" {left_out:,} further rows are not in this workbook." if left_out else ""
     sheet.write_string(INTRO_ROW, 0, table.intro + more, book.format("intro", italic=True))
     _totals(book, sheet, table, len(rows))
-    head = book.format("head", bold=True, text_wrap=True, valign="top", bg_color="#E8EDF2", bottom=2)
+    sheet.set_row(HEAD_ROW, 32)
     for place, column in enumerate(table.columns):
-        sheet.write_string(HEAD_ROW, place, column.title, head)
+        sheet.write_string(HEAD_ROW, place, column.title, book.head(column.kind))
     live = _LIVE.get(table.name, {})
     names = [column.name for column in table.columns]
     for number, row in enumerate(rows, FIRST_ROW):
@@ -260,6 +277,6 @@ def _write(book: _Book, sheet: Any, row: int, place: int, value: Any, kind: str)
 
 
 def _width(column: Column, values: Iterable[Any]) -> float:
-    longest = max((len(str(value)) for value in values if value is not None), default=0)
+    longest = max((len(show(value, column.kind)) for value in values if value is not None), default=0)
     least = 12 if column.kind == "money" else 8
-    return float(min(WIDEST, max(least, longest + 2, min(len(column.title) + 2, 14))))
+    return float(min(WIDEST, max(least, longest + 2, min(len(column.title) + 3, 14))))
