@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -126,16 +126,19 @@ def _plan_update(
     render: Rendering,
     result: Planned,
 ) -> None:
-    row = _current(worker, base)
-    worker.step("change.read")
-    why = _not_ours_to_change(worker, base, row)
-    if row is None or why is not None:
-        result.waiting[document.key] = why or Waiting("QBO_DELETED", "was deleted in QuickBooks")
-        return
     try:
         rendered = render.document(document, names)
     except PipelineError as error:
         result.waiting[document.key] = Waiting.because(error)
+        return
+    row = _current(worker, base)
+    worker.step("change.read")
+    why = _not_ours_to_change(worker, base, row)
+    if row is not None and why is not None and _same_edit(worker, document, base, row, rendered):
+        result.settled.append(document.key)
+        return
+    if row is None or why is not None:
+        result.waiting[document.key] = why or Waiting("QBO_DELETED", "was deleted in QuickBooks")
         return
     revision = _next_revision(document, base, pending)
     draft = Draft(
@@ -160,6 +163,25 @@ def _plan_update(
     )
     _write_down(worker, draft, pending)
     result.keys.append(draft.key)
+
+
+def _same_edit(worker: Worker, document: Document, base: Intent, row: Row, rendered: bytes) -> bool:
+    """Whether a person made the very change in the books that the shop asks for: then it is done."""
+    meant = replace(base, operation="update", body=rendered, amount=document.total)
+    if echo.is_void(row) or not echo.matches(meant, row):
+        return False
+    changes = {
+        "document": plan.draft(document, rendered).document,
+        "document_sha": plan.document_sha(document),
+        "amount": str(document.total),
+        "sync_token": str(row.get("SyncToken", "")),
+        "echoed_sha": echo.content_sha(row),
+    }
+    with writing(worker.engine) as tx:
+        noted = intents.note(tx, base, changes)
+        if noted is not None:
+            worker.audit(tx, "accept a person's equal edit", base, after=f"id {base.qbo_id}")
+    return noted is not None
 
 
 def _next_revision(document: Document, base: Intent, pending: Intent | None) -> int:

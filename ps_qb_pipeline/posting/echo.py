@@ -20,6 +20,9 @@ _MACHINE_LINE = re.compile(r"ps:\{([^{}]*)\}")
 _VOLATILE = frozenset({"h", "run"})
 """Parts of the machine line that do not say whose document it is."""
 
+ONE_PER_SOURCE = frozenset({"sale", "payment", "refund"})
+"""Roles of which a source has one document at most; of others it may have several, one a revision."""
+
 NUMBER_FIELD = {"Payment": "PaymentRefNum"}
 """Where an entity keeps our number; DocNumber unless named here."""
 
@@ -28,14 +31,18 @@ NO_TOTAL = frozenset({"Customer", "Item", "JournalEntry"})
 
 
 def identity(note: object) -> tuple[tuple[str, str], ...]:
-    """Whose document a private note says it is; empty when it has no machine line of ours."""
+    """Whose document a private note says it is; empty when it has no machine line of ours.
+
+    The revision does not count where a source has one document that is updated in place.
+    """
     found = _MACHINE_LINE.findall(str(note or ""))
     if not found:
         return ()
     pairs = (part.partition(":") for part in found[-1].split(","))
-    return tuple(
-        sorted((name.strip(), value.strip()) for name, _, value in pairs if name.strip() not in _VOLATILE)
-    )
+    parts = {name.strip(): value.strip() for name, _, value in pairs}
+    if parts.get("role") in ONE_PER_SOURCE:
+        parts.pop("rev", None)
+    return tuple(sorted((name, value) for name, value in parts.items() if name not in _VOLATILE))
 
 
 def is_ours(intent: Intent, row: Row) -> bool:

@@ -24,7 +24,7 @@ def keep_holds(worker: Worker, documents: Sequence[Document], waiting: Mapping[s
         why = waiting.get(document.key)
         if why is not None and why.code != WAITS:
             source = (document.role, str(document.source_id))
-            wanted[source] = Hold(*source, why.code, why.message, POSTING)
+            wanted[source] = Hold(*source, why.code, why.message, POSTING, document.total, document.currency)
     seen = {(document.role, str(document.source_id)) for document in documents}
     with writing(worker.engine) as tx:
         standing = [

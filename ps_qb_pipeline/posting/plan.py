@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Document, to_json
+from ps_qb_pipeline.posting import echo
 from ps_qb_pipeline.state.intents import (
     CONFIRMED,
     DROPPED,
@@ -171,10 +172,7 @@ def compare(documents: Iterable[Document], intents: Mapping[str, Sequence[Intent
 
 def _concerns(document: Document, intent: Intent) -> bool:
     # An adjustment is a document of its own beside the one that it adjusts: it goes by its number.
-    return document.role in ONE_PER_SOURCE or intent.doc_number == (document.doc_number or None)
-
-
-ONE_PER_SOURCE = frozenset({"sale", "payment", "refund"})
+    return document.role in echo.ONE_PER_SOURCE or intent.doc_number == (document.doc_number or None)
 
 
 def _sort(document: Document, found: Standing, result: Comparison) -> None:

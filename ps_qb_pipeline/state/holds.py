@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
@@ -17,13 +18,15 @@ from ps_qb_pipeline.state.tables import holds
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One reason why one source is kept back. ``source_type`` is a role such as sale or refund."""
+    """One reason why one source is kept back, with the money that waits. ``source_type`` is a role such as sale or refund."""
 
     source_type: str
     source_id: str
     code: str
     reason: str
     held_by: str
+    amount: Decimal = Decimal(0)
+    currency: str = ""
     since: datetime | None = None
 
 
@@ -32,14 +35,24 @@ def of(tx: Connection, connection: str) -> list[Hold]:
     query = select(holds).where(holds.c.connection == connection)
     rows = tx.execute(query.order_by(holds.c.since, holds.c.source_type, holds.c.source_id))
     return [
-        Hold(row.source_type, row.source_id, row.code, row.reason, row.held_by, row.since) for row in rows
+        Hold(
+            row.source_type,
+            row.source_id,
+            row.code,
+            row.reason,
+            row.held_by,
+            Decimal(row.amount),
+            row.currency,
+            row.since,
+        )
+        for row in rows
     ]
 
 
 def put(tx: Connection, connection: str, hold: Hold, *, now: datetime) -> None:
     """Keep a source back; a hold that stands already keeps its date."""
     where = _where(connection, hold)
-    if tx.execute(update(holds).where(where).values(reason=hold.reason)).rowcount:
+    if tx.execute(update(holds).where(where).values(reason=hold.reason, amount=str(hold.amount))).rowcount:
         return
     row = {
         "connection": connection,
@@ -47,6 +60,8 @@ def put(tx: Connection, connection: str, hold: Hold, *, now: datetime) -> None:
         "source_id": hold.source_id,
         "code": hold.code,
         "reason": hold.reason,
+        "amount": str(hold.amount),
+        "currency": hold.currency,
         "held_by": hold.held_by,
         "since": now,
     }

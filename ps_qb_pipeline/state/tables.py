@@ -217,6 +217,8 @@ holds = Table(
     Column("source_id", Text, nullable=False),
     Column("code", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("amount", Text, nullable=False, server_default="0"),
+    Column("currency", Text, nullable=False, server_default=""),
     Column("held_by", Text, nullable=False),
     Column("since", UtcTime, nullable=False),
     PrimaryKeyConstraint("connection", "source_type", "source_id", "code"),
@@ -292,4 +294,24 @@ books_meter = Table(
     Column("cdc", Integer, nullable=False),
     Column("writes", Integer, nullable=False),
     PrimaryKeyConstraint("realm", "month"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("first_seen", UtcTime, nullable=False),
+    Column("told_at", UtcTime),
+    PrimaryKeyConstraint("connection", "cause"),
+)
+
+confirmations = Table(
+    "confirmations",
+    metadata,
+    Column("realm", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("told_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("realm", "key"),
 )
