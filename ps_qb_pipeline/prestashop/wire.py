@@ -191,7 +191,7 @@ def _refuse_errors(answer: Answer, call: Call) -> None:
 
 def error_list(answer: Answer) -> list[tuple[int, str]]:
     """Code and message of every error in the body, in order; empty if the body holds none."""
-    if b"error" not in answer.body[:4096]:
+    if b"<errors" not in answer.body and b'"errors"' not in answer.body:
         return []
     found: list[tuple[int, str]] = []
     text = answer.body.decode("utf-8", errors="replace").lstrip("\ufeff" + _SPACE)

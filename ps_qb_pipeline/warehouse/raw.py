@@ -29,6 +29,9 @@ _SQL_TYPES = {
     "i18n": "varchar",
     "datetime": "timestamp",
     "timestamptz": "timestamptz",
+    "instant": "timestamptz",
+    "bigint": "bigint",
+    "varchar": "varchar",
     "date": "date",
     "json": "json",
 }
@@ -40,6 +43,9 @@ _ARROW_TYPES = {
     "i18n": pa.string(),
     "datetime": pa.timestamp("us"),
     "timestamptz": pa.timestamp("us", tz="UTC"),
+    "instant": pa.timestamp("us", tz="UTC"),
+    "bigint": pa.int64(),
+    "varchar": pa.string(),
     "date": pa.date32(),
     "json": pa.string(),
 }
@@ -99,13 +105,15 @@ class Unread(Protocol):
 
 
 def create_table(
-    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], *, id_type: str = "int"
+    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], *, id_type: str | None = None
 ) -> None:
     """Creates ``table`` (``raw.<name>``) with ``columns``, or adds the columns that it lacks.
 
-    ``columns`` maps a name to a kind: int, decimal, bool, text, i18n, datetime, timestamptz, date, json.
-    ``id_type`` is ``int`` or ``text``.
+    ``columns`` maps a name to a kind: int, decimal, bool, text, i18n, datetime (wall time), timestamptz or
+    instant, date, json. ``id_type`` is ``int``/``bigint`` or ``text``/``varchar``; without it, ids are text in
+    the tables of QuickBooks and whole numbers elsewhere.
     """
+    id_type = id_type or _id_type(table)
     schema, _, _ = _checked(table).rpartition(".")
     if schema:
         con.execute(f"create schema if not exists {schema}")
@@ -113,7 +121,7 @@ def create_table(
     body = ", ".join(f'"{_checked(name)}" {sql_type}' for name, sql_type in typed.items())
     con.execute(
         f"create table if not exists {table} (connection varchar not null, id {_SQL_TYPES[id_type]} not null, "
-        f"{body}{',' if body else ''} payload json, hash varchar not null, deleted_at_source boolean not null, "
+        f"{body}{',' if body else ''} payload json, hash varchar not null, deleted_at_source boolean not null default false, "
         "fetched_at timestamptz not null, landing_id bigint not null)"
     )
     present = {row[0] for row in con.execute(f"describe {table}").fetchall()}
@@ -130,7 +138,7 @@ def land(
     *,
     connection: str,
     fetched_at: datetime,
-    id_type: str = "int",
+    id_type: str | None = None,
 ) -> LandingResult:
     """Appends the rows that differ from the newest landed state of their id; creates ``table`` if needed.
 
@@ -138,6 +146,7 @@ def land(
     newest. ``fetched_at`` is timezone-aware. A deletion of an id that was never landed is not appended.
     """
     landed = list(rows)
+    id_type = id_type or _id_type(table)
     create_table(con, table, columns, id_type=id_type)
     if not landed:
         return LandingResult(0, 0, 0)
@@ -202,6 +211,10 @@ def _append(
     """  # noqa: S608 - names are checked, values are parameters
     answer = con.execute(statement, {"connection": connection, "fetched_at": fetched_at}).fetchone()
     return int(answer[0]) if answer else 0
+
+
+def _id_type(table: str) -> str:
+    return "text" if table.startswith("raw.quickbooks_") else "int"
 
 
 def newest_ids(con: duckdb.DuckDBPyConnection, table: str, *, connection: str) -> dict[int, str]:
