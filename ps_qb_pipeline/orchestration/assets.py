@@ -11,6 +11,7 @@ the other way round.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -22,6 +23,7 @@ from ps_qb_pipeline.validation.rules import Contract
 from ps_qb_pipeline.warehouse.models import Model
 from ps_qb_pipeline.warehouse.tables import LEDGER
 
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 OWNERS = ["team:finance"]
 FETCHING = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For steps that only read: repeating them is harmless. Posting has none; its intents resume it."""
@@ -100,7 +102,7 @@ def _shop(runtime: Runtime) -> dg.AssetsDefinition:
         retry_policy=FETCHING,
         pool=f"warehouse_{name}",
     )  # fmt: skip
-    def shop(config: Reading) -> Iterator[dg.MaterializeResult]:
+    def shop(config: Reading) -> Iterator[Result]:
         result = steps.pull_shop(runtime, full=config.full)
         for resource, table in tables.items():
             yield dg.MaterializeResult(key_of(name, table), metadata=metadata.facts(result.facts(resource)))
@@ -127,7 +129,7 @@ def _models(
         check_specs=checks.specs(name, [contracts[m.name] for m in models if m.name in contracts]),
         pool=f"warehouse_{name}",
     )  # fmt: skip
-    def make() -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    def make() -> Iterator[Result]:
         made = steps.make_models(runtime, models, [contracts[m.name] for m in models if m.name in contracts])
         for relation, shown in made.shown.items():
             yield dg.MaterializeResult(key_of(name, relation), metadata=shown)
@@ -153,7 +155,7 @@ def _ledger(runtime: Runtime, shop: list[Model], contracts: Mapping[str, Contrac
         check_specs=checks.specs(name, concerned),
         pool=f"warehouse_{name}",
     )  # fmt: skip
-    def ledger(config: Reading) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    def ledger(config: Reading) -> Iterator[Result]:
         made = steps.make_ledger(runtime, concerned, list(contracts.values()), full=config.full)
         for relation in relations:
             yield dg.MaterializeResult(key_of(name, relation), metadata=made.shown[relation])
@@ -176,7 +178,7 @@ def _intents(runtime: Runtime) -> dg.AssetsDefinition:
             )
         ],
     )  # fmt: skip
-    def posting(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    def posting(context: dg.AssetExecutionContext) -> Iterator[Result]:
         result = steps.post_documents(runtime, run_id=context.run_id)
         yield dg.MaterializeResult(key_of(name, "control.intents"), metadata=metadata.facts(result))
 
@@ -201,7 +203,7 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
         retry_policy=FETCHING,
         pool=f"warehouse_{name}",
     )  # fmt: skip
-    def books(config: Reading) -> Iterator[dg.MaterializeResult]:
+    def books(config: Reading) -> Iterator[Result]:
         result = steps.pull_books(runtime, full=config.full)
         for table in tables.values():
             short = table.removeprefix("raw.quickbooks_")
@@ -233,7 +235,7 @@ def _reports(runtime: Runtime, models: Mapping[str, Model]) -> dg.AssetsDefiniti
         ],
         pool=f"warehouse_{name}",
     )  # fmt: skip
-    def reports(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    def reports(context: dg.AssetExecutionContext) -> Iterator[Result]:
         pack = steps.write_reports(runtime, run_id=context.run_id)
         yield dg.MaterializeResult(key_of(name, "reports.pack"), metadata=checks.pack_metadata(pack))
         yield checks.every_cent(key_of(name, "reports.pack"), pack)

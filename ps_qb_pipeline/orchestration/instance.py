@@ -74,7 +74,8 @@ def execute(definitions: dg.Definitions, job: str) -> Outcome:
         result = definitions.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
         failures = [event for event in result.all_events if event.is_step_failure]
         if not result.success:
-            return Outcome(result.run_id, success=False, **_failure(failures))
+            step, message = _failure(failures)
+            return Outcome(result.run_id, success=False, step=step, message=message)
         figures: dict[str, Any] = {}
         for event in result.get_asset_materialization_events():
             if event.asset_key is not None and event.asset_key.path[1:] == ["reports", "pack"]:
@@ -85,11 +86,11 @@ def execute(definitions: dg.Definitions, job: str) -> Outcome:
         return Outcome(result.run_id, success=True, figures=figures)
 
 
-def _failure(failures: Sequence[dg.DagsterEvent]) -> dict[str, str]:
+def _failure(failures: Sequence[dg.DagsterEvent]) -> tuple[str, str]:
     if not failures:
-        return {"step": "its start", "message": "see the run in the web UI"}
+        return "its start", "see the run in the web UI"
     error = failures[0].step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
     message = error.message.strip() if error is not None else "see the run in the web UI"
-    return {"step": str(failures[0].step_key), "message": message}
+    return str(failures[0].step_key), message

@@ -8,7 +8,7 @@ extraction does not keep others out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +92,7 @@ class BooksLanding:
 
     runtime: Runtime
 
-    def land(self, table: str, columns: Mapping[str, str], rows: Iterable[MirrorRow]) -> int:
+    def land(self, table: str, columns: Mapping[str, str], rows: Sequence[MirrorRow]) -> raw.LandingResult:
         """Append the rows that are new or changed."""
         with self.runtime.warehouse(f"land {table}") as con:
             landed = raw.land(
@@ -105,7 +105,7 @@ class BooksLanding:
                 id_type="text",
             )
         self.runtime.progress(table, landed.read, None)
-        return landed.inserted
+        return landed
 
     def alive(self, table: str) -> Collection[str]:
         """The ids that the mirror holds as not deleted."""

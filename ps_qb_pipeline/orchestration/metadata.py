@@ -28,7 +28,7 @@ PERSONAL = frozenset(
 )  # fmt: skip
 """Columns masked in every preview, whatever a contract says."""
 
-Metadata = dict[str, dg.MetadataValue[Any] | int | float | str]
+Metadata = dict[str, dg.MetadataValue[Any] | dg.TableSchema | int | float | str]
 
 
 def table(con: duckdb.DuckDBPyConnection, name: str, *, personal: Collection[str] = ()) -> Metadata:
