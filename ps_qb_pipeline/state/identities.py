@@ -6,7 +6,7 @@ stays the same card. What does not: finding it (``posting.parties``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,3 +73,11 @@ def forget(tx: Connection, realm: str, kind: str, keys: Iterable[str]) -> None:
     """Let these be found or created anew: their objects were deactivated, or a person mapped them wrongly."""
     where = (identities.c.realm == realm) & (identities.c.kind == kind) & identities.c.key.in_(list(keys))
     tx.execute(delete(identities).where(where))
+
+
+def export(tx: Connection, realm: str) -> Iterator[dict[str, str]]:
+    """All identities of the company as plain rows for ``control.identities`` in the warehouse."""
+    columns = (identities.c.kind, identities.c.key, identities.c.qbo_id, identities.c.found_by)
+    query = select(*columns).where(identities.c.realm == realm).order_by(identities.c.kind, identities.c.key)
+    for row in tx.execute(query).mappings():
+        yield dict(row)
