@@ -303,7 +303,7 @@ def _row(entity: Entity, row: Mapping[str, Any], *, deleted: bool = False) -> Mi
 
 
 def _add(counts: dict[str, int], name: str, number: int) -> None:
-    if number or name not in counts:
+    if number:
         counts[name] = counts.get(name, 0) + number
 
 

@@ -217,7 +217,10 @@ class TokenSource:
             _may_try(tokens, self._now())
             busy = self._renewal.store.leased(self._renewal.connection)
             if not busy and self._renewal.detached(stale):
-                continue
+                tokens = self._renewal.known()
+                # However short its life is said to be: it is the newest there is.
+                if tokens.access_token and tokens.access_token != stale:
+                    return tokens
             if self._now() > deadline:
                 raise Busy("other processes have been renewing the QuickBooks token for minutes; try later")
             self._sleep(POLL_SECONDS)
