@@ -28,6 +28,7 @@ DocumentType = Literal[
     "Deposit",
 ]
 Role = Literal[
+    "credit",
     "sale", "payment", "refund", "adjustment", "summary", "deposit", "fee", "payout", "exchange", "chargeback"
 ]
 LineKind = Literal[

@@ -260,6 +260,22 @@ _ROWS = (
         "Nothing to do.",
     ),
     Code(
+        "ECOTAX_LEFT_OUT",
+        "I",
+        "-",
+        "-",
+        "Lines carry an ecotax that the order's totals leave out; the totals hold.",
+        "Nothing to do.",
+    ),
+    Code(
+        "ROW_TOTAL_DIFF",
+        "I",
+        "-",
+        "-",
+        "A line's total is not quantity times unit price; the line's total holds.",
+        "Nothing to do.",
+    ),
+    Code(
         "DISCOUNT_RULES_DIFF",
         "I",
         "-",

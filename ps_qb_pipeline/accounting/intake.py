@@ -37,7 +37,7 @@ from ps_qb_pipeline.accounting.shop import (
 Row = Mapping[str, Any]
 Tables = Mapping[str, Iterable[Row]]
 
-_STATE_ROLES = {"PS_OS_ERROR": 8, "PS_OS_CANCELED": 6, "PS_OS_REFUND": 7}
+_STATE_ROLES = {"PS_OS_ERROR": 8, "PS_OS_CANCELED": 6, "PS_OS_REFUND": 7, "PS_OS_DELIVERED": 5}
 _NO_TIME = datetime(1, 1, 1)  # noqa: DTZ001 -- shop-local wall time, as all times here
 
 
@@ -374,6 +374,7 @@ def _states(tables: Tables) -> dict[int, State]:
             is_error=row["id"] == roles["PS_OS_ERROR"],
             is_cancel=row["id"] == roles["PS_OS_CANCELED"],
             is_refund=row["id"] == roles["PS_OS_REFUND"],
+            is_delivered=row["id"] == roles["PS_OS_DELIVERED"],
         )
         for row in tables.get("order_states", ())
     }

@@ -34,13 +34,16 @@ _STRICT: dict[str, Any] = {"extra": "forbid"}
 
 @dataclass(frozen=True, slots=True)
 class TaxRate:
-    """One rate of a tax code. ``percent`` is on the net amount, or on net plus the taxes before it."""
+    """One rate of a tax code. ``percent`` is on the net amount.
+
+    A tax that PrestaShop charges on net plus another tax stands here at its effective percent on the
+    net amount alone: 5 % on top of 10 % is 5.5. The name is unique in the company.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
     name: str
     percent: Decimal
-    compound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,9 @@ class PaymentMethod:
     """One way to pay. ``labels`` and ``modules`` are PrestaShop's, compared without regard to case.
 
     ``account`` receives proved money; ``holding_account`` receives rows that only a status change
-    made. A method of kind card makes sales receipts, the others invoices with payments.
+    made. Account names may hold ``{CUR}``. A method of kind card makes sales receipts, the others
+    invoices with payments. ``terms_days`` unset means 30 for wire, cheque and terms, else none.
+    ``carrier_accounts`` by the carrier's name go before ``account``: who collects the cash owes it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -89,7 +94,8 @@ class PaymentMethod:
     code: str = ""
     account: str = ""
     holding_account: str = ""
-    terms_days: int = 30
+    carrier_accounts: dict[str, str] = field(default_factory=dict)
+    terms_days: int | None = None
     offline_payments: Literal["trust_state", "bank_line"] = "trust_state"
     books_name: str = ""
     fees_account: str = ""
@@ -118,6 +124,7 @@ class Accounts:
     exchange: str = "Exchange gain or loss"
     deferred_income: str = "Deferred income"
     bank: str = "Bank:Main {CUR}"
+    holding: str = "Clearing:Unproved payments {CUR}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,9 @@ class Policy:
 
     ``tax_codes`` names the codes and their rates, so that they can be created; ``tax_rules`` choose
     among them. ``methods`` by name. ``locations`` maps a shop's id to the location (department) of
-    its documents. ``issued_invoices``: whether a document whose invoice number was issued may still
+    its documents. ``tax_amounts``: ``computed`` gives every document a form from which QuickBooks
+    itself computes the shop's tax to the cent; ``override`` sends the shop's tax and trusts that it is
+    kept. ``gift_card_codes`` are regular expressions of voucher codes. ``issued_invoices``: whether a document whose invoice number was issued may still
     be rewritten. ``book_close_date`` is the last closed day.
     """
 
@@ -199,6 +208,7 @@ class Policy:
     tax_mode: TaxMode = "GLOBAL_EXCL"
     tax_codes: dict[str, TaxCode] = field(default_factory=dict)
     tax_rules: tuple[TaxRule, ...] = ()
+    tax_amounts: Literal["computed", "override"] = "computed"
     out_of_scope_code: str = "OOS"
     methods: dict[str, PaymentMethod] = field(default_factory=dict)
     accounts: Accounts = field(default_factory=Accounts)
@@ -220,6 +230,7 @@ class Policy:
     store_credit_policy: Literal["", "payment", "discount"] = ""
     gift_cards: Literal["multi_purpose", "single_purpose"] = "multi_purpose"
     gift_card_skus: tuple[str, ...] = ()
+    gift_card_codes: tuple[str, ...] = ()
     prepayments: Literal["deposit_document", "unapplied_payment"] = "deposit_document"
     ecotax: Literal["separate", "included"] = "separate"
     missing_items: Literal["create", "hold", "generic"] = "create"

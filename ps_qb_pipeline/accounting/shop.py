@@ -40,6 +40,7 @@ class State:
     is_error: bool = False
     is_cancel: bool = False
     is_refund: bool = False
+    is_delivered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

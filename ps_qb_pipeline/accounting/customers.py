@@ -1,0 +1,125 @@
+"""Customer cards: one a person or company and currency, found again by e-mail or VAT number.
+
+What lives here: keys, names, addresses as QuickBooks lays them out, and the suffix of a second bearer of
+a name. What does not: looking cards up in the books (``posting``). Cards hold personal data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ps_qb_pipeline.accounting.documents import Customer, PostalAddress
+from ps_qb_pipeline.accounting.findings import Finding
+from ps_qb_pipeline.accounting.policy import Policy
+from ps_qb_pipeline.accounting.shop import Address, Order
+
+NAME_LENGTH = 100
+_FORBIDDEN = str.maketrans({":": "-", "\t": " ", "\n": " ", "\r": " "})
+
+
+def card(order: Order, policy: Policy) -> Customer:
+    """The card of an order's customer in the order's currency.
+
+    With full names, all accounts and guests of one e-mail address are one customer; without an
+    address, the VAT number, then the shop's number identifies. Pseudonymous cards hold no personal
+    data at all: every guest is ``PS Guests``.
+    """
+    currency = order.currency
+    foreign = f" {currency}" if currency != policy.home_currency else ""
+    person = order.customer
+    if policy.customer_names == "pseudonymous":
+        name = f"PS Guests {currency}" if person.is_guest else f"PS C{person.id}{foreign}"
+        sources = () if person.is_guest else (person.id,)
+        return Customer(
+            key=f"{policy.installation}:{name}", display_name=name, currency=currency, source_ids=sources
+        )
+    invoice = order.invoice_address or Address()
+    company = invoice.company or person.company
+    names = " ".join(part for part in (person.firstname, person.lastname) if part)
+    shown = company if company and invoice.vat_number else names or company or f"PS C{person.id}"
+    return Customer(
+        key=f"{policy.installation}:{_identity(order)}:{currency}",
+        display_name=clean_name(shown, foreign),
+        given_name=person.firstname[:NAME_LENGTH],
+        family_name=person.lastname[:NAME_LENGTH],
+        company=company[:NAME_LENGTH],
+        email=person.email[:NAME_LENGTH],
+        phone=invoice.phone[:30],
+        vat_number=invoice.vat_number.replace(" ", "").upper(),
+        currency=currency,
+        billing=layout(order.invoice_address),
+        shipping=layout(order.delivery_address),
+        source_ids=(person.id,),
+    )
+
+
+def _identity(order: Order) -> str:
+    """A digest that is the same for the same e-mail address; no personal data can be read from it."""
+    person = order.customer
+    vat_number = order.invoice_address.vat_number if order.invoice_address else ""
+    if person.email:
+        told = f"email:{person.email.strip().lower()}"
+    elif vat_number:
+        told = f"vat:{vat_number.replace(' ', '').upper()}"
+    else:
+        return f"c{person.id}"
+    return hashlib.sha256(told.encode()).hexdigest()[:20]
+
+
+def clean_name(text: str, suffix: str = "") -> str:
+    """``text`` as a QuickBooks name: no colon, no line breaks, at most 100 characters with its suffix."""
+    plain = " ".join(text.translate(_FORBIDDEN).split())
+    return plain[: NAME_LENGTH - len(suffix)].rstrip() + suffix
+
+
+def layout(address: Address | None) -> PostalAddress | None:
+    """An address as QuickBooks wants it: street lines, city, postal code, ISO subdivision, ISO country."""
+    if address is None:
+        return None
+    streets = [line for line in (address.address1.strip(), address.address2.strip()) if line]
+    first, second = [*streets, "", ""][:2]
+    region = address.subdivision
+    if region.startswith(f"{address.country}-"):
+        region = region[len(address.country) + 1 :]
+    return PostalAddress(
+        line1=first,
+        line2=second,
+        city=address.city.strip(),
+        postal_code=address.postcode.strip(),
+        subdivision=region,
+        country=address.country,
+    )
+
+
+def give_names(cards: Iterable[Customer], taken: Mapping[str, str]) -> tuple[list[Customer], list[Finding]]:
+    """The cards with names that are unique in the company, and a finding for each suffix given.
+
+    ``taken`` maps names in lower case (of customers, vendors and employees alike) to the key of the
+    card that bears it, or to nothing. The suffix comes from the card itself, so it is the same in
+    every run: the card with the lowest number keeps the plain name.
+    """
+    owners = dict(taken)
+    named: list[Customer] = []
+    findings: list[Finding] = []
+    for entry in sorted(cards, key=lambda one: (min(one.source_ids, default=0), one.key)):
+        owner = owners.get(entry.display_name.lower())
+        if owner is not None and owner != entry.key:
+            number = min(entry.source_ids, default=0)
+            name = clean_name(entry.display_name, f" (C{number})")
+            if owners.get(name.lower(), entry.key) != entry.key:
+                name = clean_name(
+                    entry.display_name, f" ({hashlib.sha256(entry.key.encode()).hexdigest()[:8]})"
+                )
+            findings.append(
+                Finding(
+                    "CUSTOMER_NAME_CLASH", "customer", number, 0, message=f"customer {number} got a suffix"
+                )
+            )
+            renamed = replace(entry, display_name=name)
+        else:
+            renamed = entry
+        owners[renamed.display_name.lower()] = renamed.key
+        named.append(renamed)
+    return named, findings

@@ -1,0 +1,54 @@
+"""Money before the sale: the advance that carries tax, and its reversal when the sale comes.
+
+What lives here: how an advance divides over tax codes. What does not: which payments are advances
+(``translate``). Where VAT or GST is charged, tax falls due with the money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from ps_qb_pipeline.accounting import items, tax
+from ps_qb_pipeline.accounting.documents import Line, TaxLine
+from ps_qb_pipeline.accounting.money import ZERO, allocate, to_minor
+from ps_qb_pipeline.accounting.policy import Policy
+from ps_qb_pipeline.accounting.sale import Note, Sale, finish, tax_lines
+
+
+def inside(
+    amount: Decimal, sale: Sale, policy: Policy, currency: str, notes: list[Note]
+) -> tuple[tuple[Line, ...], tuple[TaxLine, ...], Decimal]:
+    """Lines, taxes and total tax of an advance of ``amount``, tax included, at the order's rates.
+
+    The advance divides over the tax codes by their gross share in the sale; the part without a code
+    of its own (rounding) follows the others.
+    """
+    gross = _gross_by_code(sale, policy.out_of_scope_code)
+    shares = allocate(amount, [whole for whole, _, _ in gross.values()], currency)
+    lines: list[Line] = []
+    taxes: dict[tuple[str, Decimal], Decimal] = {}
+    rates = {}
+    total = ZERO
+    for (code, (whole, base, own)), share in zip(gross.items(), shares, strict=True):
+        part = to_minor(share * (whole - base) / whole, currency) if whole else ZERO
+        total += part
+        rates[code] = tuple(entry.rate for entry in own if entry.rate)
+        lines.append(Line("deposit", items.DEPOSITS, share - part, code, description="advance payment"))
+        for rate, piece in zip(rates[code], tax.split(part, rates[code], currency), strict=True):
+            taxes[code, rate] = piece
+    made = tax_lines(lines, rates, taxes, policy.out_of_scope_code, currency)
+    formed, formed_taxes = finish(tuple(lines), made, total, currency, policy, notes, len(lines))
+    return formed, formed_taxes, total
+
+
+def _gross_by_code(sale: Sale, out_of_scope: str) -> dict[str, tuple[Decimal, Decimal, Sequence[TaxLine]]]:
+    """Gross, net and tax lines of a sale by code; all of it out of scope where there is no tax code."""
+    found: dict[str, tuple[Decimal, Decimal, Sequence[TaxLine]]] = {}
+    for code in dict.fromkeys(entry.code for entry in sale.taxes):
+        own = [entry for entry in sale.taxes if entry.code == code]
+        base = own[0].base
+        whole = base + sum((entry.amount for entry in own), ZERO)
+        if whole > 0:
+            found[code] = (whole, base, own)
+    return found or {out_of_scope: (Decimal(1), Decimal(1), ())}
