@@ -1,7 +1,8 @@
-"""Bringing a model's table up to date with what has landed since, instead of making it anew.
+"""Following what has landed since, instead of reading everything again.
 
-What lives here: finding the objects that changed, running the model's own SELECT over them alone, and
-replacing their rows. What does not: making models whole (``models``).
+What lives here: which raw rows a newer landing has superseded; and for tables of models, finding the
+objects that changed, running the model's own SELECT over them alone, and replacing their rows. What
+does not: making models whole (``models``).
 
 A model says ``materialized: incremental`` and ``key:`` (the columns that name an object in it). Its
 SELECT stays a plain SELECT over everything: here its raw tables are exchanged for those of their rows
@@ -23,6 +24,9 @@ import duckdb
 if TYPE_CHECKING:
     from ps_qb_pipeline.warehouse.models import Model
 
+SUPERSEDED = "raw.superseded"
+"""The landed rows that are no longer the newest of their id: all that a view of newest rows leaves out."""
+
 STATE = "runner.watermarks"
 """How far each incremental table has read each raw table, and by which SQL it was made."""
 
@@ -32,10 +36,7 @@ TOO_MANY = 0.2
 
 def update(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Model]) -> bool:
     """Replaces in the model's table the rows of what landed since; False when it has to be made whole."""
-    con.execute(f"create schema if not exists {STATE.partition('.')[0]}")
-    con.execute(
-        f"create table if not exists {STATE} (relation varchar, version varchar, source varchar, landing_id bigint)"
-    )
+    _create_state(con)
     sources = _sources(model, models)
     before = _read_to(con, model, models)
     now = {source: _last(con, source) for source in sources}
@@ -55,6 +56,60 @@ def update(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Mo
     return True
 
 
+def supersede(con: duckdb.DuckDBPyConnection, models: Mapping[str, Model]) -> None:
+    """Notes in ``raw.superseded`` what has been superseded since, for every table that is read that way."""
+    _create_state(con)
+    readers = [model for model in models.values() if SUPERSEDED in model.reads]
+    known = dict(
+        con.execute(
+            f"select source, landing_id from {STATE} where relation = $relation", {"relation": SUPERSEDED}
+        ).fetchall()
+    )
+    for source in sorted(
+        {name for model in readers for name in model.reads if name.startswith("raw.")} - {SUPERSEDED}
+    ):
+        before, now = known.get(source, 0), _last(con, source)
+        if now == before:
+            continue
+        with _transaction(con):
+            if now < before or not before:
+                con.execute(f"delete from {SUPERSEDED} where source = $source", {"source": source})
+                before = 0
+            _note_superseded(con, source, before)
+            con.execute(
+                f"delete from {STATE} where relation = $relation and source = $source",
+                {"relation": SUPERSEDED, "source": source},
+            )
+            con.execute(
+                f"insert into {STATE} values ($relation, '', $source, $landing_id)",
+                {"relation": SUPERSEDED, "source": source, "landing_id": now},
+            )
+
+
+def _note_superseded(con: duckdb.DuckDBPyConnection, source: str, since: int) -> None:
+    """Every row of an id that landed after ``since``, except the newest, unless it is noted already."""
+    con.execute(
+        f"""
+        insert into {SUPERSEDED}
+        with newest as (
+            select id, max(landing_id) as landing_id from {source} where landing_id > $since group by id
+        )
+        select $source, rows.landing_id
+        from {source} as rows
+        inner join newest on rows.id = newest.id and rows.landing_id < newest.landing_id
+        anti join {SUPERSEDED} as noted on noted.source = $source and noted.landing_id = rows.landing_id
+        """,
+        {"since": since, "source": source},
+    )
+
+
+def _create_state(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(f"create schema if not exists {STATE.partition('.')[0]}")
+    con.execute(
+        f"create table if not exists {STATE} (relation varchar, version varchar, source varchar, landing_id bigint)"
+    )
+
+
 @contextmanager
 def made_whole(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Model]) -> Iterator[None]:
     """Around making the table whole: what had landed when it began is what it is known to hold."""
@@ -68,7 +123,7 @@ def _sources(model: Model, models: Mapping[str, Model]) -> list[str]:
     """The raw tables that the model reads, directly or through views, in a stable order."""
     found: set[str] = set()
     for name in model.reads - _whole(model):
-        if name.startswith("raw."):
+        if name.startswith("raw.") and name != SUPERSEDED:
             found.add(name)
         elif name in models:
             found.update(_sources(models[name], models))
@@ -147,7 +202,7 @@ def _narrowed(
     sql = model.sql
     narrowed = []
     for name in sorted(model.reads - _whole(model)):
-        if name.startswith("raw."):
+        if name.startswith("raw.") and name != SUPERSEDED:
             instead = _changed_rows(name)
         elif name in models and _sources(models[name], models):
             instead = f"narrowed_{name.replace('.', '_')}"

@@ -191,8 +191,10 @@ def iterate_models(
     models = models if models is not None else load_models()
     for name, value in (variables or {}).items():
         con.execute(f'set variable "{name}" = $value', {"value": value})
+    chosen = _selected(models, select)
+    incremental.supersede(con, models)
     kinds = _relations(con)
-    for model in _selected(models, select):
+    for model in chosen:
         yield _run(con, model, kinds.get(model.name), models)
 
 

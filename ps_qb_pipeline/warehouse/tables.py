@@ -19,6 +19,7 @@ _LINE = "decimal(18,4)"
 _TOTAL = "decimal(18,2)"
 
 TABLES: Mapping[str, Mapping[str, str]] = {
+    "raw.superseded": {"source": "varchar", "landing_id": "bigint"},
     "ledger.sources": {
         "source_type": "varchar",
         "source_id": "bigint",
@@ -147,6 +148,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "amount": _TOTAL,
         "currency": "varchar",
         "cause": "varchar",
+    },
+    "control.identities": {
+        "kind": "varchar",
+        "key": "varchar",
+        "qbo_id": "varchar",
+        "found_by": "varchar",
     },
 }
 """Every such table: ``schema.name`` to its columns in order, name to DuckDB type."""

@@ -83,6 +83,20 @@ def content(con):
     return {name: con.execute(f"select * from {name} order by all").fetchall() for name in FOLLOWED}
 
 
+def followed_orders(con):
+    return con.execute(
+        "select id, reference, total_paid from staging.prestashop_orders order by id"
+    ).fetchall()
+
+
+def newest_orders(con):
+    rows = con.execute(
+        "select id, reference, total_paid, deleted_at_source from raw.prestashop_orders order by landing_id"
+    ).fetchall()
+    newest = {row[0]: row for row in rows}
+    return [row[:3] for _, row in sorted(newest.items()) if not row[3]]
+
+
 @given(st.lists(st.lists(changes, max_size=4), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 def test_following_gives_what_making_anew_gives(batches):
@@ -93,6 +107,7 @@ def test_following_gives_what_making_anew_gives(batches):
                 land(con, *change)
             models.run_models(con, NEEDED)
         followed = content(con)
+        assert followed_orders(con) == newest_orders(con)
         con.execute("drop table runner.watermarks")
         models.run_models(con, NEEDED)
         assert followed == content(con)
@@ -102,23 +117,23 @@ def test_following_gives_what_making_anew_gives(batches):
 def con():
     with warehouse() as connection:
         connection.execute(
-            "insert into raw.prestashop_orders"
-            " (connection, id, reference, hash, deleted_at_source, fetched_at, landing_id)"
-            " select 'c', range + 1, 'R', '', false, timestamptz '2026-01-01 00:00:00+00', range + 1 from range(2000)"
+            "insert into raw.quickbooks_invoices"
+            " (connection, id, total, hash, deleted_at_source, fetched_at, landing_id)"
+            " select 'c', range + 1, 0, '', false, timestamptz '2026-01-01 00:00:00+00', range + 1 from range(2000)"
         )
         models.run_models(connection, NEEDED)
         yield connection
 
 
 def test_little_news_touches_little(con, monkeypatch):
-    """A few changed orders are replaced; the table is not made again."""
+    """A few changed documents are replaced; the table is not made again."""
     made = []
     monkeypatch.setattr(models, "_make", lambda _con, model, _present: made.append(model.name))
     for number in random.Random(7).sample(range(1, 2001), 20):
-        land(con, "raw.prestashop_orders", number, "new", 9)
-    models.run_models(con, NEEDED, select=["staging.prestashop_orders"])
+        land(con, "raw.quickbooks_invoices", number, "new", 9)
+    models.run_models(con, NEEDED, select=["staging.quickbooks_documents"])
     assert made == []
-    assert con.execute("select count(*), sum(total_paid) from staging.prestashop_orders").fetchone() == (
+    assert con.execute("select count(*), sum(total) from staging.quickbooks_documents").fetchone() == (
         2000,
         180,
     )
@@ -126,12 +141,12 @@ def test_little_news_touches_little(con, monkeypatch):
 
 def test_nothing_new_does_nothing(con):
     """Without news there is nothing to read."""
-    assert incremental.update(con, LOADED["staging.prestashop_orders"], NEEDED) is True
+    assert incremental.update(con, LOADED["staging.quickbooks_documents"], NEEDED) is True
 
 
 def test_other_sql_makes_the_table_anew(con):
     """A table made by an older SELECT is not followed: it is made again."""
-    model = LOADED["staging.prestashop_orders"]
+    model = LOADED["staging.quickbooks_documents"]
     con.execute("update runner.watermarks set version = 'older'")
     assert incremental.update(con, model, NEEDED) is False
 
@@ -139,15 +154,15 @@ def test_other_sql_makes_the_table_anew(con):
 def test_much_news_makes_the_table_anew(con):
     """When most of it changed, making it anew is shorter."""
     con.execute(
-        "insert into raw.prestashop_orders by name"
-        " select * replace (landing_id + 5000 as landing_id) from raw.prestashop_orders"
+        "insert into raw.quickbooks_invoices by name"
+        " select * replace (landing_id + 5000 as landing_id) from raw.quickbooks_invoices"
     )
-    assert incremental.update(con, LOADED["staging.prestashop_orders"], NEEDED) is False
+    assert incremental.update(con, LOADED["staging.quickbooks_documents"], NEEDED) is False
 
 
 def test_a_run_that_dies_while_making_the_table_is_made_good(con):
     """Half-made tables are not taken for whole ones."""
-    model = LOADED["staging.prestashop_orders"]
+    model = LOADED["staging.quickbooks_documents"]
     with pytest.raises(ZeroDivisionError), incremental.made_whole(con, model, NEEDED):
         raise ZeroDivisionError
     assert incremental.update(con, model, NEEDED) is False
@@ -155,12 +170,12 @@ def test_a_run_that_dies_while_making_the_table_is_made_good(con):
 
 def test_a_failed_update_changes_nothing(con, monkeypatch):
     """Rows and watermark move together or not at all."""
-    before = con.execute("select count(*) from staging.prestashop_orders").fetchone()
-    land(con, "raw.prestashop_orders", 9999, "new", 1)
+    before = con.execute("select count(*) from staging.quickbooks_documents").fetchone()
+    land(con, "raw.quickbooks_invoices", 9999, "new", 1)
     monkeypatch.setattr(incremental, "_remember", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        incremental.update(con, LOADED["staging.prestashop_orders"], NEEDED)
+        incremental.update(con, LOADED["staging.quickbooks_documents"], NEEDED)
     monkeypatch.undo()
-    assert con.execute("select count(*) from staging.prestashop_orders").fetchone() == before
-    assert incremental.update(con, LOADED["staging.prestashop_orders"], NEEDED) is True
-    assert con.execute("select count(*) from staging.prestashop_orders").fetchone() == (before[0] + 1,)
+    assert con.execute("select count(*) from staging.quickbooks_documents").fetchone() == before
+    assert incremental.update(con, LOADED["staging.quickbooks_documents"], NEEDED) is True
+    assert con.execute("select count(*) from staging.quickbooks_documents").fetchone() == (before[0] + 1,)
