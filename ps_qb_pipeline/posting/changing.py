@@ -22,6 +22,7 @@ from ps_qb_pipeline.posting import echo, plan
 from ps_qb_pipeline.posting.ports import NamesPort, Rendering, Row
 from ps_qb_pipeline.posting.sending import Verdict, judge_row
 from ps_qb_pipeline.posting.worker import Waiting, Worker
+from ps_qb_pipeline.quickbooks import query
 from ps_qb_pipeline.quickbooks.texts import canonical
 from ps_qb_pipeline.state import intents
 from ps_qb_pipeline.state.database import writing
@@ -212,10 +213,38 @@ def _current(worker: Worker, base: Intent) -> Row | None:
         raise
 
 
+def read_many(worker: Worker, bases: Sequence[Intent]) -> dict[str, Row]:
+    """The objects behind these intents by key, as they stand; few one by one, many in pages."""
+    found: dict[str, Row] = {}
+    for entity in sorted({base.entity for base in bases}):
+        mine = {base.qbo_id: base.key for base in bases if base.entity == entity}
+        if len(mine) > FEW:
+            for where in query.among("Id", sorted(mine)):
+                worker.requests += 1
+                for row in worker.books.query_all(entity, where):
+                    found[mine[str(row["Id"])]] = row
+        # What a page does not show may be deleted, or merely not indexed yet: reading tells.
+        for base in bases:
+            if base.entity == entity and base.key not in found:
+                read = _current(worker, base)
+                if read is not None:
+                    found[base.key] = read
+    return found
+
+
+FEW = 5
+
+
 def _not_ours_to_change(worker: Worker, base: Intent, row: Row | None) -> Waiting | None:
-    """Why a person must decide first; None when nobody has touched the money since we wrote it."""
+    """Why a person must decide first; what a person removed is closed for good."""
     if row is None or echo.is_void(row):
         _close(worker, base, GONE if row is None else VOIDED)
+    return why_not_ours(base, row)
+
+
+def why_not_ours(base: Intent, row: Row | None) -> Waiting | None:
+    """Why a person must decide first; None when nobody has touched the money since we wrote it."""
+    if row is None or echo.is_void(row):
         word = "deleted" if row is None else "voided"
         return Waiting("QBO_DELETED", f"was {word} in QuickBooks by a person; it is not written again")
     if base.echoed_sha and echo.content_sha(row) != base.echoed_sha:
@@ -261,8 +290,9 @@ def merged_note(stored: str, ours: str) -> str:
 def plan_voids(worker: Worker, bases: Sequence[Intent], *, reason: str) -> Planned:
     """Write down the voids of these confirmed documents; what a person changed is left alone."""
     result = Planned([], {}, [])
+    rows = read_many(worker, bases)
     for base in bases:
-        row = _current(worker, base)
+        row = rows.get(base.key)
         why = _not_ours_to_change(worker, base, row)
         if row is None or (why is not None and why.code == "QBO_DELETED"):
             result.settled.append(base.key)
@@ -320,6 +350,30 @@ def _plan_void(worker: Worker, tx: Connection, draft: Draft) -> str:
 def _revive(worker: Worker, tx: Connection, old: Intent, draft: Draft) -> bool:
     moved = intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())
     return moved is not None
+
+
+def plan_deactivations(worker: Worker, cards: Sequence[Intent]) -> Planned:
+    """Write down the deactivation of these customers and items; QuickBooks never deletes a name."""
+    result = Planned([], {}, [])
+    rows = read_many(worker, cards)
+    for card in cards:
+        row = rows.get(card.key)
+        if row is None or row.get("Active") is False:
+            _close(worker, card, GONE if row is None else VOIDED)
+            result.settled.append(card.key)
+            continue
+        kept = {name: value for name, value in row.items() if name not in _READ_ONLY}
+        draft = replace(
+            _void(card, row, "undo"),
+            operation="deactivate",
+            document_sha="deactivate",
+            body=canonical({**kept, "Active": False}),
+        )
+        with writing(worker.engine) as tx:
+            key = _plan_void(worker, tx, draft)
+        if key:
+            result.keys.append(key)
+    return result
 
 
 # -- what became of a lost one -----------------------------------------------------------------

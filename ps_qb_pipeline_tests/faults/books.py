@@ -179,6 +179,12 @@ class Company:
 
     def select(self, entity: str, where: str) -> list[Row]:
         """Rows by ``Field IN ('a', ...)``, as far as the index has caught up."""
+        since = re.fullmatch(r"MetaData\.LastUpdatedTime >= '([^']+)'", where)
+        if since:
+            moment = datetime.fromisoformat(since[1])
+            rows = self.table(entity).values()
+            stamps = ((row, datetime.fromisoformat(row["MetaData"]["LastUpdatedTime"])) for row in rows)
+            return [copy.deepcopy(row) for row, stamp in stamps if stamp >= moment]
         found = re.fullmatch(r"\s*([A-Za-z.]+) IN \((.*)\)\s*", where, re.DOTALL)
         assert found or not where, where
         rows = []

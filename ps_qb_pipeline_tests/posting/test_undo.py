@@ -1,0 +1,152 @@
+"""Undo shows its plan first, takes back exactly what a run wrote, and may be cut short anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from ps_qb_pipeline.errors import SettingsError
+from ps_qb_pipeline.posting.ports import Pace
+from ps_qb_pipeline.posting.undo import UndoPlan, UndoResult, plan_undo, shown, undo
+from ps_qb_pipeline.state.audit import entries, verify
+from ps_qb_pipeline.state.database import reading
+from ps_qb_pipeline_tests.faults.shop import RENDERING, Names, customer, item, payment, refund, sale
+from ps_qb_pipeline_tests.posting.bench import Bench
+
+
+def take_back(bench: Bench, *runs: str, **more: Any) -> UndoResult:
+    bench.runs += 1
+    options: dict[str, Any] = {"pace": Pace(patience=7200.0), "render": RENDERING, "by": "ada", **more}
+    return undo(
+        bench.store,
+        "boutique",
+        books=bench.books,
+        names=Names(),
+        run_id=f"undo-{bench.runs}",
+        runs=runs,
+        clock=bench.clock,
+        owner=f"u{bench.runs}",
+        **options,
+    )
+
+
+def planned(bench: Bench, *runs: str, **more: Any) -> UndoPlan:
+    return plan_undo(bench.store, "boutique", books=bench.books, runs=runs, clock=bench.clock, **more)
+
+
+def day(bench: Bench) -> None:
+    """One run with an invoice, its payment, a receipt and a refund."""
+    invoice = sale(1, type="Invoice")
+    bench.post(invoice, payment(7, invoice), sale(2), refund(3, sale(2), "40.00"))
+
+
+def test_a_plan_names_everything_and_writes_nothing() -> None:
+    """Voids with their money and cards to deactivate; dependents come before what they hang on."""
+    bench = Bench()
+    day(bench)
+    writes = bench.company.writes
+    found = planned(bench, "run-1")
+    assert found.counts() == {"void": 4, "deactivate": 2}
+    assert found.amounts("void") == {"EUR": Decimal("408.00")}
+    order = [step.key for step in found.steps]
+    assert order.index("1|payment|7|0") < order.index("1|sale|1|0")
+    assert order.index("1|refund|3|0") < order.index("1|sale|2|0")
+    assert bench.company.writes == writes
+    assert shown(found)[0] == "void: 4 (408.00 EUR)"
+
+
+def test_an_undone_run_leaves_nothing_live_and_a_second_undo_does_nothing() -> None:
+    """All documents void, both cards inactive, the audit chain whole; again changes nothing."""
+    bench = Bench()
+    day(bench)
+    done = take_back(bench, "run-1")
+    assert (len(done.voided), len(done.deactivated), done.left, done.unfinished) == (4, 2, {}, [])
+    assert bench.numbers() == []
+    assert not any(row["Active"] for row in bench.company.table("Customer").values())
+    writes = bench.company.writes
+    again = take_back(bench, "run-1")
+    assert (again.voided, again.deactivated) == ([], [])
+    assert bench.company.writes == writes
+    with reading(bench.store) as tx:
+        assert verify(tx).good
+        assert {entry.actor for _, entry in entries(tx) if entry.run_id.startswith("undo")} == {"ada"}
+
+
+def test_only_the_named_run_is_taken_back_and_cards_in_use_stay() -> None:
+    """A later run's document keeps its customer and item active."""
+    bench = Bench()
+    bench.post(sale(1))
+    bench.post(sale(2))
+    done = take_back(bench, "run-1")
+    assert done.voided == ["1|sale|1|0"]
+    assert bench.numbers() == ["PS1-2"]
+    assert set(done.left) == {"Customer|c:1:EUR|0", "Item|sku:MUG-1|0"}
+    assert all(row["Active"] for row in bench.company.table("Customer").values())
+
+
+def test_what_a_person_changed_or_a_later_run_updated_is_left_alone() -> None:
+    """Both are named with the reason and stay as they are."""
+    bench = Bench()
+    bench.post(sale(1), sale(2), sale(3))
+    row = next(r for r in bench.company.table("SalesReceipt").values() if r["DocNumber"] == "PS1-1")
+    bench.company.edit("SalesReceipt", row["Id"], Line=[{**row["Line"][0], "Amount": Decimal(1)}])
+    bench.post(sale(1), replace(sale(2, "80.00"), revision=1, key="1|sale|2|1"), sale(3))
+    found = planned(bench, "run-1")
+    assert found.counts()["leave"] >= 2
+    done = take_back(bench, "run-1")
+    assert done.voided == ["1|sale|3|0"]
+    assert "EDIT_CONFLICT" in done.left["1|sale|1|0"]
+    assert "run-2" in done.left["1|sale|2|1"]
+    assert bench.numbers() == ["PS1-1", "PS1-2"]
+
+
+def test_undoing_an_update_restores_the_amounts_before_it() -> None:
+    """A run that only updated a document is taken back by writing the former amounts."""
+    bench = Bench()
+    bench.post(sale(1))
+    bench.post(replace(sale(1, "80.00"), revision=1, key="1|sale|1|1"))
+    assert planned(bench, "run-2").counts() == {"restore": 1}
+    assert take_back(bench, "run-2").restored == ["1|sale|1|2"]
+    (row,) = bench.company.table("SalesReceipt").values()
+    assert row["TotalAmt"] == Decimal("120.00")
+
+
+def test_closed_periods_are_reversed_on_the_first_open_day() -> None:
+    """A receipt in a closed month gets its opposite, with the same lines, and stays itself."""
+    bench = Bench()
+    bench.post(sale(1))
+    bench.company.close_date = "2026-03-31"
+    closed = date(2026, 3, 31)
+    assert planned(bench, "run-1", close_date=closed).counts() == {"reverse": 1, "leave": 2}
+    done = take_back(bench, "run-1", close_date=closed)
+    assert done.reversed == ["1|sale|1|0"]
+    (reversal,) = bench.company.table("RefundReceipt").values()
+    assert (reversal["TxnDate"], reversal["TotalAmt"]) == ("2026-04-01", Decimal("120.00"))
+    assert reversal["DocNumber"] == "PS1-1-U"
+    assert take_back(bench, "run-1", close_date=closed).reversed == ["1|sale|1|0"]
+    assert len(bench.company.table("RefundReceipt")) == 1
+
+
+@pytest.mark.parametrize("fault", ["lost_after", "lost_before", "late_commit", "throttle", "partial"])
+def test_an_undo_that_loses_answers_is_exact_all_the_same(fault: str) -> None:
+    """Whatever becomes of the first answers, everything is void once and nothing else happened."""
+    bench = Bench(honour_requestid=False)
+    goods, people = [item(1)], [customer(1)]
+    bench.post(*(sale(order) for order in range(1, 8)), items=goods, customers=people)
+    bench.faults = [fault, fault]
+    done = take_back(bench, "run-1")
+    if done.unfinished:
+        bench.settle()
+        take_back(bench, "run-1")
+    assert bench.numbers() == []
+    assert {row["SyncToken"] for row in bench.company.table("SalesReceipt").values()} == {"1"}
+
+
+def test_a_run_that_wrote_nothing_is_an_error() -> None:
+    """A misspelt run is not silently nothing."""
+    with pytest.raises(SettingsError, match="wrote nothing"):
+        planned(Bench(), "no-such-run")
