@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
+from ps_qb_pipeline.accounting import items
 from ps_qb_pipeline.accounting.policy import Policy, TaxCode, TaxRate
 from ps_qb_pipeline.errors import BooksFault
 from ps_qb_pipeline.quickbooks.answers import Reply
@@ -50,21 +51,22 @@ _POLICY_ACCOUNTS: tuple[tuple[str, AccountKind], ...] = (
     ("fees", "fees"),
     ("exchange", "exchange"),
     ("bank", "bank"),
+    ("holding", "bank"),
 )
 
 SPECIAL_ITEMS: tuple[tuple[str, str], ...] = (
-    ("PS Goods", "income"),
-    ("PS Shipping", "shipping"),
-    ("PS Discount", "discount"),
-    ("PS Gift wrap", "wrapping"),
-    ("PS Ecotax", "ecotax"),
-    ("PS Rounding", "rounding"),
-    ("PS Restocking fee", "restocking"),
-    ("PS Store credit", "store_credit"),
-    ("PS Gift card", "gift_card"),
-    ("PS Customer deposits", "customer_deposits"),
-    ("PS Chargebacks", "chargebacks"),
-    ("PS Sales tax", "tax_liability"),
+    (items.GOODS, "income"),
+    (items.SHIPPING, "shipping"),
+    (items.DISCOUNT, "discount"),
+    (items.WRAPPING, "wrapping"),
+    (items.ECOTAX, "ecotax"),
+    (items.ROUNDING, "rounding"),
+    (items.RESTOCKING, "restocking"),
+    (items.STORE_CREDIT, "store_credit"),
+    (items.GIFT_CARD, "gift_card"),
+    (items.DEPOSITS, "customer_deposits"),
+    (items.CHARGEBACKS, "chargebacks"),
+    (items.SALES_TAX, "tax_liability"),
 )
 """Item name and the policy's account that it posts to."""
 
@@ -159,6 +161,7 @@ def wanted_accounts(policy: Policy, currencies: Iterable[str]) -> Iterator[tuple
     listed += [(rule.income_account, "income") for rule in policy.rules]
     for method in policy.methods.values():
         listed += [(method.account, "bank"), (method.holding_account, "bank"), (method.fees_account, "fees")]
+        listed += [(name, "bank") for name in method.carrier_accounts.values()]
     for name, kind in listed:
         if not name:
             continue
