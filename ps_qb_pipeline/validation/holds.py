@@ -17,6 +17,7 @@ import duckdb
 from ps_qb_pipeline.validation import sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract, Origin, Rule
+from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import create_tables
 
 
@@ -51,8 +52,7 @@ def gate(con: duckdb.DuckDBPyConnection, contracts: Mapping[str, Contract], *, n
 
 def held_orders(con: duckdb.DuckDBPyConnection) -> int:
     """The number of orders with at least one hold."""
-    row = con.execute("select count(distinct order_id) from validation.holds").fetchone()
-    return int(row[0]) if row else 0
+    return scalar(con, "select count(distinct order_id) from validation.holds")
 
 
 def write_holds(
@@ -129,5 +129,4 @@ def _settle(con: duckdb.DuckDBPyConnection) -> int:
     except BaseException:
         con.execute("rollback")
         raise
-    row = con.execute("select count(*) from validation.holds").fetchone()
-    return int(row[0]) if row else 0
+    return scalar(con, "select count(*) from validation.holds")

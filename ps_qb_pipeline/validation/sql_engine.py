@@ -18,6 +18,7 @@ import duckdb
 
 from ps_qb_pipeline.validation.outcomes import SHOWN, Outcome
 from ps_qb_pipeline.validation.rules import Rule
+from ps_qb_pipeline.warehouse.session import scalar
 
 
 def evaluate(con: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> list[Outcome]:
@@ -70,7 +71,7 @@ def _scan(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule], keys: l
         selected += [f"count(*){scope}", f"count(k{number})", f"count(distinct k{number})"]
     ids = {f'"{rule.id_column}"' for rule in [*rules, *keys]}
     inner = f"select {', '.join([*sorted(ids), *marks, *scopes])} from {table}"
-    row = con.execute(f"select {', '.join(selected)} from ({inner})").fetchone() or ()
+    (row,) = con.execute(f"select {', '.join(selected)} from ({inner})").fetchall()
     seconds = (time.perf_counter() - started) / max(len(rules) + len(keys), 1)
     outcomes = []
     for number, rule in enumerate(rules):
@@ -87,10 +88,9 @@ def _scan(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule], keys: l
 
 def _assertion(con: duckdb.DuckDBPyConnection, rule: Rule) -> Outcome:
     started = time.perf_counter()
-    row = con.execute(f"select count(*), min(id, {SHOWN}) from ({rule.check}\n)").fetchone()
-    whole = con.execute(f"select count(*) from {rule.table}").fetchone()
-    count, named = row or (0, ())
-    return _outcome(rule, count, named, whole[0] if whole else 0, time.perf_counter() - started)
+    ((count, named),) = con.execute(f"select count(*), min(id, {SHOWN}) from ({rule.check}\n)").fetchall()
+    evaluated = scalar(con, f"select count(*) from {rule.table}")
+    return _outcome(rule, count, named, evaluated, time.perf_counter() - started)
 
 
 def _key(rule: Rule) -> str:
@@ -105,10 +105,9 @@ def _key(rule: Rule) -> str:
 def _repeated(con: duckdb.DuckDBPyConnection, rule: Rule, evaluated: int) -> Outcome:
     """The rows that share a key. Asked only when the count of distinct keys (hashes, for wide ones) is short."""
     started = time.perf_counter()
-    row = con.execute(
+    ((count, named),) = con.execute(
         f'select count(*), min("{rule.id_column}", {SHOWN}) from {rule.table} where {failing(rule)}'
-    ).fetchone()
-    count, named = row or (0, ())
+    ).fetchall()
     return _outcome(rule, count, named, evaluated, time.perf_counter() - started)
 
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from ps_qb_pipeline.warehouse.session import scalar
+
 if TYPE_CHECKING:
     from ps_qb_pipeline.warehouse.models import Model
 
@@ -148,7 +150,7 @@ def _read_to(
         "select 1 from information_schema.tables where table_type = 'BASE TABLE'"
         " and table_schema = $schema and table_name = $table and table_catalog = current_database()",
         {"schema": model.schema, "table": model.table},
-    ).fetchone()
+    ).fetchall()
     rows = con.execute(
         f"select source, landing_id from {STATE} where relation = $relation and version = $version",
         {"relation": model.name, "version": _version(model, models)},
@@ -167,8 +169,7 @@ def _remember(
 
 
 def _last(con: duckdb.DuckDBPyConnection, source: str) -> int:
-    row = con.execute(f"select coalesce(max(landing_id), 0) from {source}").fetchone()
-    return int(row[0]) if row else 0
+    return scalar(con, f"select max(landing_id) from {source}")
 
 
 def _changed(con: duckdb.DuckDBPyConnection, source: str, since: int) -> tuple[int, int]:
@@ -178,10 +179,10 @@ def _changed(con: duckdb.DuckDBPyConnection, source: str, since: int) -> tuple[i
         f" select * from {source} where id in (select id from {source} where landing_id > $since)",
         {"since": since},
     )
-    row = con.execute(
-        f"select (select count(*) from {_changed_rows(source)}), (select count(*) from {source})"
-    ).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    return (
+        scalar(con, f"select count(*) from {_changed_rows(source)}"),
+        scalar(con, f"select count(*) from {source}"),
+    )
 
 
 def _replace(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Model]) -> None:

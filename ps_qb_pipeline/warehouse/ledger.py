@@ -24,6 +24,7 @@ import duckdb
 
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.warehouse import shop_rows
+from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 from ps_qb_pipeline.warehouse.translation import Translator, Written, decode, encode, translator
 
@@ -63,7 +64,7 @@ def build_ledger(
     create_tables(con, only="ledger")
     total = _count(con, wanted)
     workers = _workers(total, processes)
-    made = translator(shop_rows.lookups(con), shop_rows.catalogue(con), policy, go_live)
+    made = translator(shop_rows.lookups(con), shop_rows.catalogue(con), policy, go_live, _advances(con))
     _create_pending(con)
     done = 0
     with _translating(made, workers) as translate:
@@ -85,8 +86,16 @@ def _count(con: duckdb.DuckDBPyConnection, wanted: list[str] | None) -> int:
     sql = "select count(*) from staging.prestashop_orders"
     if wanted is not None:
         sql += " where coalesce(reference, '') in (select unnest($wanted::varchar[]))"
-    row = con.execute(sql, {} if wanted is None else {"wanted": wanted}).fetchone()
-    return int(row[0]) if row else 0
+    return scalar(con, sql, {} if wanted is None else {"wanted": wanted})
+
+
+def _advances(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Keys of the documents for money before the sale that were posted: the sale has to take them back."""
+    create_tables(con, only="control")
+    rows = con.execute(
+        "select key from control.intents where role = 'deposit' and state = 'CONFIRMED'"
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
 
 
 def _workers(total: int, processes: int | None) -> int:
@@ -271,8 +280,4 @@ def _delete_replaced(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _rows(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    found = {}
-    for name in LEDGER:
-        row = con.execute(f"select count(*) from {name}").fetchone()
-        found[name] = int(row[0]) if row else 0
-    return found
+    return {name: scalar(con, f"select count(*) from {name}") for name in LEDGER}

@@ -26,6 +26,7 @@ import yaml
 
 from ps_qb_pipeline.errors import SettingsError, StorageError
 from ps_qb_pipeline.warehouse import incremental, raw
+from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
 
 TESTS = "tests"
@@ -209,7 +210,7 @@ def _run(
         elif not incremental.update(con, model, models):
             with incremental.made_whole(con, model, models):
                 _make(con, model, present)
-        rows = _scalar(con, f"select count(*) from {model.name}")
+        rows = scalar(con, f"select count(*) from {model.name}")
     except duckdb.IOException:
         raise
     except duckdb.Error as error:
@@ -223,11 +224,6 @@ def _make(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> 
     if present and present != kind:
         con.execute(f"drop {present} {model.name}")
     con.execute(f"create or replace {kind} {model.name} as {model.sql}")
-
-
-def _scalar(con: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = con.execute(sql).fetchone()
-    return int(row[0]) if row else 0
 
 
 def _relations(con: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from ps_qb_pipeline.errors import StorageError
+from ps_qb_pipeline.warehouse.session import scalar
 
 PUBLISHED = ("ledger", "recon", "marts", "validation")
 """The schemas that readers get."""
@@ -59,10 +60,9 @@ def _copy(con: duckdb.DuckDBPyConnection, new: Path, schemas: Sequence[str]) -> 
         rows = {}
         for schema, name in relations:
             con.execute(f'create schema if not exists published."{schema}"')
-            answer = con.execute(
-                f'create table published."{schema}"."{name}" as select * from "{schema}"."{name}"'
-            ).fetchone()
-            rows[f"{schema}.{name}"] = int(answer[0]) if answer else 0
+            rows[f"{schema}.{name}"] = scalar(
+                con, f'create table published."{schema}"."{name}" as select * from "{schema}"."{name}"'
+            )
     finally:
         con.execute("detach published")
     return rows

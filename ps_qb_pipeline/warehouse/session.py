@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import duckdb
 
@@ -53,7 +53,9 @@ def session(
         try:
             yield connection
         except (duckdb.IOException, duckdb.FatalException) as error:
-            raise StorageError(f"{path} cannot be {'read' if read_only else 'written'}: {_first_line(error)}") from error
+            raise StorageError(
+                f"{path} cannot be {'read' if read_only else 'written'}: {_first_line(error)}"
+            ) from error
         finally:
             connection.close()
 
@@ -148,3 +150,9 @@ def _connect(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDB
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]
+
+
+def scalar(con: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any] | None = None) -> int:
+    """The one number that a query gives; 0 for none. Leaves nothing unfetched on the connection."""
+    rows = con.execute(sql, parameters or {}).fetchall()
+    return int(rows[0][0] or 0) if rows else 0

@@ -19,6 +19,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ps_qb_pipeline.warehouse.session import scalar
+
 Row = dict[str, Any]
 Chunk = dict[str, pa.Table]
 
@@ -277,17 +279,21 @@ def _cut(con: duckdb.DuckDBPyConnection, references: Iterable[str] | None, size:
         """,
         parameters,
     )
-    row = con.execute("select coalesce(max(chunk) + 1, 0) from chunked_orders").fetchone()
-    return int(row[0]) if row else 0
+    return scalar(con, "select max(chunk) + 1 from chunked_orders")
 
 
 def _chunk(con: duckdb.DuckDBPyConnection, name: str, number: int) -> pa.Table:
-    return con.sql(f"select * exclude (chunk) from chunk_{name} where chunk = {number}").to_arrow_table()
+    return _table(con, f"select * exclude (chunk) from chunk_{name} where chunk = {number}")
 
 
 def _select(con: duckdb.DuckDBPyConnection, name: str, columns: tuple[str, ...]) -> pa.Table:
     selected = ", ".join(f'"{column}"' for column in columns)
-    return con.sql(f"select {selected} from staging.prestashop_{name}").to_arrow_table()
+    return _table(con, f"select {selected} from staging.prestashop_{name}")
+
+
+def _table(con: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    con.complete()  # a relation needs a connection on which nobody is still fetching
+    return con.sql(sql).to_arrow_table()
 
 
 def _values(name: str, column: pa.ChunkedArray) -> list[Any]:

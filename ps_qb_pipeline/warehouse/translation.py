@@ -47,6 +47,8 @@ class Translator:
     shop: Shop
     policy: Policy
     go_live: date
+    posted: frozenset[str] = frozenset()
+    """Keys of documents for money before the sale that the books already hold."""
 
     def __call__(self, chunk: shop_rows.Chunk) -> Written:
         """The ledger rows of one chunk."""
@@ -61,7 +63,7 @@ class Translator:
     def translated(self, group: ReferenceGroup) -> Translation:
         """What accounting makes of a group; a group that it fails on is held whole, and nothing else with it."""
         try:
-            return translate.translate(group, self.policy, go_live=self.go_live)
+            return translate.translate(group, self.policy, go_live=self.go_live, posted=self.posted)
         except Exception as error:  # noqa: BLE001  -- one order must never stop the others
             orders = [order.id for order in group.orders]
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -72,12 +74,16 @@ class Translator:
 
 
 def translator(
-    lookups: Mapping[str, pa.Table], catalogue: Mapping[str, pa.Table], policy: Policy, go_live: date
+    lookups: Mapping[str, pa.Table],
+    catalogue: Mapping[str, pa.Table],
+    policy: Policy,
+    go_live: date,
+    posted: frozenset[str] = frozenset(),
 ) -> Translator:
     """What translates chunks: the look-up tables and the catalogue are read once, here."""
     read = {name: shop_rows.rows(table) for name, table in lookups.items()}
     shop = intake.read_shop({**read, **{name: shop_rows.rows(table) for name, table in catalogue.items()}})
-    return Translator(read, shop, policy, go_live)
+    return Translator(read, shop, policy, go_live, posted)
 
 
 def encode(table: pa.Table) -> bytes:
