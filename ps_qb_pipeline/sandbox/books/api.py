@@ -10,9 +10,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
-from ps_qb_pipeline.sandbox.books import extras, faults, objects, search, taxservice
+from ps_qb_pipeline.sandbox.books import extras, faults, objects, reports, search, taxservice
 from ps_qb_pipeline.sandbox.books.clock import key
 from ps_qb_pipeline.sandbox.books.codec import Json, dumps, loads
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -170,6 +169,8 @@ def _read(company: Company, entity: Entity, request: Request) -> Reply:
         return wrap(company, extras.exchange_rate(company, request.query))
     if not rest:
         raise faults.required("Id")
+    if entity.name == "TaxCode" and company.is_us and not rest[0].isdigit():
+        return wrap(company, {entity.name: _pseudo_code(company, rest[0])})
     number = objects.ident(rest[0])
     if rest[1:] == ("pdf",):
         if not entity.pdf:
@@ -178,6 +179,13 @@ def _read(company: Company, entity: Entity, request: Request) -> Reply:
     if rest[1:]:
         raise Refusal(faults.unknown_object("/".join(rest)).problems[0], status=404)
     return wrap(company, {entity.name: objects.read(company, entity, number)})
+
+
+def _pseudo_code(company: Company, ident: str) -> Json:
+    for body in taxservice.pseudo_codes(company):
+        if body["Id"].lower() == ident:
+            return body
+    raise faults.invalid_id(ident)
 
 
 def _post(company: Company, entity: Entity, request: Request) -> Reply:
@@ -293,6 +301,12 @@ def _download(company: Company, request: Request) -> Reply:
     return Reply(200, url.encode(), "text/plain")
 
 
+def _report(company: Company, request: Request) -> Reply:
+    if len(request.path) != 2 or request.method != "GET":
+        raise faults.unsupported("/".join(request.path))
+    return Reply(200, dumps(reports.run(company, request.path[1], request.query)))
+
+
 _SPECIAL: dict[str, Callable[[Company, Request], Reply]] = {
     "query": _query,
     "cdc": _cdc,
@@ -300,6 +314,7 @@ _SPECIAL: dict[str, Callable[[Company, Request], Reply]] = {
     "taxservice": _tax_service,
     "upload": _upload,
     "download": _download,
+    "reports": _report,
 }
 
 
@@ -307,8 +322,3 @@ def intuit_tid(number: int, body: bytes) -> str:
     """Return a trace id of Intuit's form, the same for the same request at the same place."""
     digest = hashlib.sha256(f"{number}|".encode() + body).hexdigest()
     return f"1-{number:08x}-{digest[:24]}"
-
-
-def register(name: str, endpoint: Callable[[Company, Request], Any]) -> None:
-    """Add an endpoint that another module brings (reports)."""
-    _SPECIAL[name] = endpoint

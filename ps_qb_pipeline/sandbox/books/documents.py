@@ -43,12 +43,22 @@ def prepare(
             body.setdefault("PrivateNote", before["PrivateNote"])
     _number(company, entity, number, body, before, options)
     _currency(company, body)
+    complete(company, entity, body, before, currency_known=True)
+    links.check(company, entity, number, body, before)
+    stock.check(company, body)
+
+
+def complete(
+    company: Company, entity: Entity, body: Json, before: Json | None, *, currency_known: bool = False
+) -> None:
+    """Compute lines, tax and totals of ``body`` without looking at what it links to."""
+    body.setdefault("TxnDate", (before or {}).get("TxnDate") or company.clock.today())
+    if not currency_known:
+        _currency(company, body)
     _PREPARE[entity.name](company, body, before)
     total = decimal(body.get("TotalAmt"))
     if total is not None and company.multicurrency:
         body["HomeTotalAmt"] = money(total * (decimal(body.get("ExchangeRate")) or 1))
-    links.check(company, entity, number, body, before)
-    stock.check(company, body)
 
 
 def post(company: Company, entity: Entity, number: int, body: Json, before: Json | None) -> None:

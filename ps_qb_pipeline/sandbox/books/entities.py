@@ -17,7 +17,22 @@ Kind = Literal["names", "list", "sale", "purchase", "money", "journal", "other",
 EVERYWHERE = frozenset({"Id", "SyncToken", "MetaData.CreateTime", "MetaData.LastUpdatedTime"})
 TRANSACTIONS = frozenset({"DocNumber", "TxnDate", "TotalAmt", "CurrencyRef", "DepartmentRef", "ClassRef"})
 NAMES = frozenset(
-    ["DisplayName", "GivenName", "MiddleName", "FamilyName", "Suffix", "Title", "CompanyName", "FullyQualifiedName", "PrintOnCheckName", "Active", "PrimaryEmailAddr", "PrimaryPhone", "Balance", "CurrencyRef"]
+    [
+        "DisplayName",
+        "GivenName",
+        "MiddleName",
+        "FamilyName",
+        "Suffix",
+        "Title",
+        "CompanyName",
+        "FullyQualifiedName",
+        "PrintOnCheckName",
+        "Active",
+        "PrimaryEmailAddr",
+        "PrimaryPhone",
+        "Balance",
+        "CurrencyRef",
+    ]
 )
 
 
@@ -80,7 +95,7 @@ def _filterable(entity: Entity) -> frozenset[str]:
     if kind and "Active" in kind.fields:
         more |= {"Active"}
     known = set(kind.fields) if kind else set()
-    usable = {name for name in more if name.split(".")[0] in known}
+    usable = {name for name in more if name.split(".")[0] in known or entity.kind == "other"}
     return frozenset((marked | usable | EVERYWHERE) - entity.unfiltered)
 
 
@@ -387,12 +402,12 @@ _TABLE = (
         "other",
         required=(("FileName", "Note"),),
         filters=_fields(
-            "FileName Note AttachableRef.EntityRef.Type AttachableRef.EntityRef.value Category ContentType Size"
+            "FileName Note Tag AttachableRef.EntityRef.Type AttachableRef.EntityRef.value Category ContentType Size"
         ),
         delete=True,
     ),
     Entity("Budget", "other", filters=_fields("Name StartDate EndDate BudgetType"), delete=True),
-    Entity("RecurringTransaction", "other", delete=True, cdc=False),
+    Entity("RecurringTransaction", "other", filters=_fields("Type Name"), delete=True, cdc=False),
     Entity(
         "ReimburseCharge",
         "other",

@@ -10,7 +10,7 @@ import binascii
 import re
 from collections.abc import Callable
 
-from ps_qb_pipeline.sandbox.books import faults, objects, schema
+from ps_qb_pipeline.sandbox.books import faults, objects, recurring, schema
 from ps_qb_pipeline.sandbox.books.clock import key
 from ps_qb_pipeline.sandbox.books.codec import Json, decimal, loads
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -22,6 +22,8 @@ LARGEST_UPLOAD = 100 * 1024 * 1024
 
 def delete(company: Company, entity: Entity, body: Json) -> Json:
     """Delete one object, whatever its entity."""
+    if entity.name == recurring.NAME:
+        return recurring.delete(company, body)
     return objects.delete(company, entity, body)
 
 
@@ -163,7 +165,6 @@ def _store_file(
     if not order["FileName"]:
         order["FileName"] = "attachment"
     order["ContentType"] = about.get("ContentType") or headers.get("content-type", "application/octet-stream")
-    order["Size"] = len(content)
     made = objects.create(company, ENTITIES["Attachable"], order)
     number = int(made["Id"])
     company.store.connection.execute(
@@ -171,6 +172,7 @@ def _store_file(
         (number, order["FileName"], order["ContentType"], content),
     )
     whole = dict(made)
+    whole["Size"] = len(content)
     whole["FileAccessUri"] = f"/v3/company/{company.realm}/download/{number}"
     whole["TempDownloadUri"] = download_url(company, number, base_url)
     company.patch("Attachable", number, whole, touched=False)
@@ -213,4 +215,7 @@ def _decoded(headers: dict[str, str], content: bytes) -> bytes:
         raise faults.unknown_property("file_content") from None
 
 
-SAVE: dict[str, Callable[[Company, Json], Json]] = {"ExchangeRate": _save_rate}
+SAVE: dict[str, Callable[[Company, Json], Json]] = {
+    "ExchangeRate": _save_rate,
+    recurring.NAME: recurring.save,
+}

@@ -217,6 +217,12 @@ def account_type() -> Refusal:
     )
 
 
+def unattachable(kind: str) -> Refusal:
+    """6050: nothing can be attached to this kind of object."""
+    detail = f"The entity reference type {kind} is unsupported for Attachable"
+    return _one("6050", "The entity reference type is unsupported for Attachable", detail, "EntityRef")
+
+
 def wrong_product(value: Any) -> Refusal:
     """6070: the amount of a line is not quantity times price."""
     detail = f"Amount is not equal to UnitPrice * Qty. Supplied value:{value}"

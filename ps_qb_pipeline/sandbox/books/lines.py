@@ -22,7 +22,12 @@ PURCHASE_DETAILS = frozenset(
     {"ItemBasedExpenseLineDetail", "AccountBasedExpenseLineDetail", "DescriptionOnly", "TaxLineDetail"}
 )
 AMOUNT_DETAILS = frozenset(
-    {"SalesItemLineDetail", "ItemBasedExpenseLineDetail", "AccountBasedExpenseLineDetail", "ReimburseLineDetail"}
+    {
+        "SalesItemLineDetail",
+        "ItemBasedExpenseLineDetail",
+        "AccountBasedExpenseLineDetail",
+        "ReimburseLineDetail",
+    }
 )
 ITEM_DETAILS = ("SalesItemLineDetail", "ItemBasedExpenseLineDetail")
 CENT = Decimal("0.01")
@@ -84,8 +89,8 @@ def _price(company: Company, line: Json, detail: Json) -> None:
     quantity, price = decimal(detail.get("Qty")), decimal(detail.get("UnitPrice"))
     if "Amount" not in line and price is not None:
         line["Amount"] = money((1 if quantity is None else quantity) * price)
-    if quantity is None or price is None:
-        return
+    if quantity is None or price is None or (not quantity and not price and line["Amount"]):
+        return  # clients send zeros for what they do not use, and the service takes them for absent
     product = money(quantity * price)
     allowed = CENT if company.switches.amount_tolerance == "cent" else Decimal(0)
     if abs(product - amount(line["Amount"])) > allowed:

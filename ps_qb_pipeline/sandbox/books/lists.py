@@ -129,6 +129,9 @@ def _person(company: Company, entity: Entity, body: Json) -> None:
         raise faults.invalid_email(address)
     body.setdefault("PrintOnCheckName", body.get("CompanyName") or body["DisplayName"])
     if entity.name == "Employee":
+        if body.get("SSN"):
+            body["SSN"] = "XXX-XX-XXXX"
+        body.setdefault("BillableTime", False)
         return
     if company.multicurrency or "CurrencyRef" in body:
         code = ref(body.get("CurrencyRef")) or company.home
@@ -137,7 +140,7 @@ def _person(company: Company, entity: Entity, body: Json) -> None:
     else:
         body["CurrencyRef"] = currency(company, company.home)
     if entity.name == "Customer":
-        body.setdefault("Taxable", False)
+        body.setdefault("Taxable", company.is_us)
         body.setdefault("BillWithParent", False)
         body.setdefault("PreferredDeliveryMethod", "None")
         body["Job"] = bool(ref(body.get("ParentRef")))
@@ -303,6 +306,40 @@ def _tax_agency(company: Company, number: int, body: Json, before: Json | None) 
     body.setdefault("TaxTrackedOnPurchases", False)
 
 
+def _time_activity(company: Company, number: int, body: Json, before: Json | None) -> None:
+    del number, before
+    kind = body.get("NameOf")
+    owner = {"Employee": "EmployeeRef", "Vendor": "VendorRef", "Other": "OtherNameRef"}.get(
+        str(kind), "EmployeeRef"
+    )
+    if not ref(body.get(owner)):
+        raise faults.required(owner)
+    if not body.get("StartTime") and body.get("Hours") is None and body.get("Minutes") is None:
+        raise faults.required("Hours")
+    if body.get("StartTime") and not body.get("EndTime"):
+        raise faults.required("EndTime")
+    body.setdefault("TxnDate", str(body.get("StartTime") or company.clock.today())[:10])
+    body.setdefault("BillableStatus", "NotBillable")
+    body.setdefault("Taxable", False)
+    body.setdefault("HourlyRate", 0)
+
+
+def _attachable(company: Company, number: int, body: Json, before: Json | None) -> None:
+    for name in ("Size", "FileAccessUri", "TempDownloadUri", "ContentType"):
+        if before is not None and name in before:
+            body[name] = before[name]
+    for link in body.get("AttachableRef", []):
+        target = link.get("EntityRef") or {}
+        kind = {name.lower(): name for name in ENTITIES}.get(str(target.get("type", "")).lower())
+        if target.get("type") and kind is None:
+            raise faults.unattachable(str(target["type"]))
+        if kind is not None and company.find(kind, ref(target)) is None:
+            raise faults.invalid_reference(kind, ref(target), "EntityRef")
+    if len(str(body.get("Note", ""))) > 2000:
+        raise faults.too_long("Note", 2000, len(body["Note"]))
+    del number
+
+
 _PREPARE: dict[str, Callable[[Company, int, Json, Json | None], None]] = {
     "Account": _account,
     "Item": _item,
@@ -310,6 +347,8 @@ _PREPARE: dict[str, Callable[[Company, int, Json, Json | None], None]] = {
     "CompanyCurrency": _currency_row,
     "PaymentMethod": _payment_method,
     "TaxAgency": _tax_agency,
+    "TimeActivity": _time_activity,
+    "Attachable": _attachable,
 }
 
 

@@ -179,6 +179,7 @@ def _settled(company: Company, payer: str, body: Json, control: Side, sign: int)
 
 def _bought(company: Company, body: Json, sign: int) -> list[Side]:
     sides = []
+    vendor = ref(body.get("VendorRef")) or ref(body.get("EntityRef"))
     for line in leaves(body):
         kind = line["DetailType"]
         detail = line.get(kind) or {}
@@ -193,15 +194,15 @@ def _bought(company: Company, body: Json, sign: int) -> list[Side]:
             )
             account = account or ref(found.get("IncomeAccountRef"))
         account = account or str(company.account("expense")["Id"])
-        sides.append(
-            Side(account, sign * amount(line["Amount"]), item=item, memo=str(line.get("Description", "")))
-        )
+        memo = str(line.get("Description", ""))
+        sides.append(Side(account, sign * amount(line["Amount"]), None, "V", vendor, item=item, memo=memo))
     return sides + _tax(company, body, sign)
 
 
 def _purchase(company: Company, body: Json) -> list[Side]:
     sign = -1 if body.get("Credit") else 1
-    cash = Side(ref(body["AccountRef"]), -sign * amount(body["TotalAmt"]), -sign * _total_home(company, body))
+    total, vendor = -sign * amount(body["TotalAmt"]), ref(body.get("EntityRef"))
+    cash = Side(ref(body["AccountRef"]), total, -sign * _total_home(company, body), "V", vendor)
     return [cash, *_bought(company, body, sign)]
 
 
@@ -223,7 +224,7 @@ def _bill_payment(company: Company, body: Json) -> list[Side]:
     )
     vendor = ref(body["VendorRef"])
     payable = ref(body.get("APAccountRef")) or company.account("payable", ref(body.get("CurrencyRef")))["Id"]
-    cash = Side(account, -amount(body["TotalAmt"]), -_total_home(company, body))
+    cash = Side(account, -amount(body["TotalAmt"]), -_total_home(company, body), "V", vendor)
     control = Side(payable, Decimal(0), None, "V", vendor, control=True)
     return [cash, *_settled(company, "BillPayment", body, control, 1)]
 

@@ -23,7 +23,7 @@ TOKEN = re.compile(
     r"""|(?P<word>[A-Za-z_][\w.]*)|(?P<mark>[(),*]))""",
     re.VERBOSE | re.DOTALL,
 )
-OPERATORS = {"=", "<", ">", "<=", ">=", "in", "like"}
+OPERATORS = {"=", "!=", "<", ">", "<=", ">=", "in", "like"}
 DATES = ("MetaData.CreateTime", "MetaData.LastUpdatedTime")
 LARGEST_PAGE = 1000
 USUAL_PAGE = 100
@@ -269,6 +269,8 @@ def _text(value: Any) -> str:
 
 
 def _compare(operator: str, value: Any, wanted: str) -> bool:
+    if operator == "!=":
+        return not _compare("=", value, wanted)
     if isinstance(value, bool):
         return operator == "=" and _text(value) == wanted.lower()
     if value is None:
@@ -284,6 +286,8 @@ def _compare(operator: str, value: Any, wanted: str) -> bool:
 def _holds(operator: str, left: Any, right: Any) -> bool:
     if operator == "=":
         return bool(left == right)
+    if operator == "!=":
+        return bool(left != right)
     if operator == "<":
         return bool(left < right)
     if operator == ">":

@@ -37,7 +37,28 @@ TARGETS = {
 PSEUDO_ITEMS = {"SHIPPING_ITEM_ID", "GRATUITY_ITEM_ID"}
 PSEUDO_CODES = {"TAX", "NON"}
 UNCHECKED = frozenset(
-    ["TemplateRef", "RecurDataRef", "ShipMethodRef", "SalesRepRef", "RemitToRef", "PriceLevelRef", "ProjectRef", "InventorySiteRef", "CreatedByRef", "LastModifiedByRef", "UOMSetRef", "TaxClassificationRef", "TaxExemptionRef", "JournalCodeRef", "TagRef", "RootCustomerRef", "TaxGroupCodeRef", "TaxReturnLineRef", "OriginalTaxRate", "SyncRef"]
+    [
+        "TemplateRef",
+        "RecurDataRef",
+        "ShipMethodRef",
+        "SalesRepRef",
+        "RemitToRef",
+        "PriceLevelRef",
+        "ProjectRef",
+        "InventorySiteRef",
+        "CreatedByRef",
+        "LastModifiedByRef",
+        "UOMSetRef",
+        "TaxClassificationRef",
+        "TaxExemptionRef",
+        "JournalCodeRef",
+        "TagRef",
+        "RootCustomerRef",
+        "TaxGroupCodeRef",
+        "TaxReturnLineRef",
+        "OriginalTaxRate",
+        "SyncRef",
+    ]
 )
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from ps_qb_pipeline.sandbox.books import faults, lists
+from ps_qb_pipeline.sandbox.books import faults, lists, recurring, taxservice
 from ps_qb_pipeline.sandbox.books.clock import key
 from ps_qb_pipeline.sandbox.books.codec import Json, dumps, loads
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -50,6 +50,18 @@ def _count(company: Company, query: Query) -> int:
 
 
 def _page(company: Company, query: Query) -> list[bytes]:
+    found = _found(company, query)
+    if query.entity.name == "TaxCode" and company.is_us and query.start == 1:
+        # The US service lists its pseudo codes ahead of the page and beyond its size.
+        tests = [
+            matcher(condition, _instant(company), company.clock.today()) for condition in query.conditions
+        ]
+        pseudo = [body for body in taxservice.pseudo_codes(company) if all(test(body) for test in tests)]
+        return [dumps(body) for body in pseudo] + found
+    return found
+
+
+def _found(company: Company, query: Query) -> list[bytes]:
     where, values, rest = _sql(company, query)
     plain = not query.order or query.order == (("Id", False),)
     first, last = query.start - 1, query.start - 1 + query.limit
@@ -107,7 +119,8 @@ def _matching(company: Company, query: Query) -> Iterator[Json]:
             continue
         if query.entity.name in lists.BALANCED:
             body = lists.with_balance(company, query.entity.name, body)
-        if all(test(body) for test in tests):
+        seen = recurring.as_queried(body) if query.entity.name == recurring.NAME else body
+        if all(test(seen) for test in tests):
             yield body
 
 
@@ -143,6 +156,8 @@ def _column(company: Company, entity: Entity, condition: Condition) -> tuple[str
     marks = ",".join("?" * len(wanted))
     if field == "Id":
         if not all(value.strip().isdigit() for value in wanted):
+            if entity.name == "TaxCode" and company.is_us:
+                return "id=0", []
             raise faults.query_invalid("Id should be a valid number")
         return f"id in ({marks})", [int(value) for value in wanted]
     if field == "Active" and operator in {"=", "in"}:

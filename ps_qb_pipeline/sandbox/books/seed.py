@@ -189,7 +189,10 @@ def _accounts(company: Company, table: list[list[Any]]) -> dict[str, str]:
 
 
 def _taxes(company: Company, facts: Json) -> None:
-    agencies = [objects.create(company, ENTITIES["TaxAgency"], {"DisplayName": name})["Id"] for name in facts["agencies"]]
+    agencies = [
+        objects.create(company, ENTITIES["TaxAgency"], {"DisplayName": name})["Id"]
+        for name in facts["agencies"]
+    ]
     rates: dict[str, str] = {}
     for name, details in facts["codes"]:
         chosen = []
@@ -283,15 +286,27 @@ def _sold(accounts: dict[str, str], made: dict[str, list[str]], party: str, item
 def _paid(accounts: dict[str, str], made: dict[str, list[str]], party: str, invoice: int, value: int) -> Json:
     del accounts
     link = {"TxnId": made["Invoice"][invoice - 1], "TxnType": "Invoice"}
-    return {"CustomerRef": {"value": party}, "TotalAmt": value, "Line": [{"Amount": value, "LinkedTxn": [link]}]}
+    return {
+        "CustomerRef": {"value": party},
+        "TotalAmt": value,
+        "Line": [{"Amount": value, "LinkedTxn": [link]}],
+    }
 
 
 def _spent(account: str, value: int) -> list[Json]:
     detail = {"AccountRef": {"value": account}}
-    return [{"Amount": value, "DetailType": "AccountBasedExpenseLineDetail", "AccountBasedExpenseLineDetail": detail}]
+    return [
+        {
+            "Amount": value,
+            "DetailType": "AccountBasedExpenseLineDetail",
+            "AccountBasedExpenseLineDetail": detail,
+        }
+    ]
 
 
-def _billed(accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int) -> Json:
+def _billed(
+    accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int
+) -> Json:
     del made
     return {"VendorRef": {"value": _vendor(party)}, "Line": _spent(accounts[account], value)}
 
@@ -300,7 +315,9 @@ def _vendor(position: str) -> str:
     return str(int(position) + 12)
 
 
-def _bill_paid(accounts: dict[str, str], made: dict[str, list[str]], party: str, bill: int, value: int) -> Json:
+def _bill_paid(
+    accounts: dict[str, str], made: dict[str, list[str]], party: str, bill: int, value: int
+) -> Json:
     link = {"TxnId": made["Bill"][bill - 1], "TxnType": "Bill"}
     return {
         "VendorRef": {"value": _vendor(party)},
@@ -311,7 +328,9 @@ def _bill_paid(accounts: dict[str, str], made: dict[str, list[str]], party: str,
     }
 
 
-def _bought(accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int) -> Json:
+def _bought(
+    accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int
+) -> Json:
     del made
     return {
         "PaymentType": "Cash",
@@ -321,7 +340,9 @@ def _bought(accounts: dict[str, str], made: dict[str, list[str]], party: str, ac
     }
 
 
-def _written_off(accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int) -> Json:
+def _written_off(
+    accounts: dict[str, str], made: dict[str, list[str]], party: str, account: str, value: int
+) -> Json:
     del made, party
     sides = [("Debit", accounts[account]), ("Credit", accounts["Truck:Depreciation"])]
     lines = [

@@ -236,6 +236,10 @@ def _us(company: Company, body: Json, discount: Decimal) -> Decimal:
     sent = body.pop("TxnTaxDetail", None) or {}
     body.pop("GlobalTaxCalculation", None)
     automated = bool(company.preference("TaxPrefs", "PartnerTaxEnabled", False))
+    customer = (
+        company.find("Customer", ref(body.get("CustomerRef"))) if ref(body.get("CustomerRef")) else None
+    )
+    exempt = customer is not None and customer.get("Taxable") is False
     base = Decimal(0)
     for line in leaves(body):
         detail = line.get(line["DetailType"]) or {}
@@ -244,7 +248,7 @@ def _us(company: Company, body: Json, discount: Decimal) -> Decimal:
             raise faults.us_tax_code(code)
         if line["DetailType"] == "SalesItemLineDetail":
             detail["TaxCodeRef"] = {"value": code}
-        if code == "TAX":
+        if code == "TAX" and not (automated and exempt):
             base += amount(line["Amount"])
     body.setdefault("ApplyTaxAfterDiscount", False)
     if not company.uses_tax:

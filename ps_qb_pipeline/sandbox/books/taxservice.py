@@ -114,6 +114,33 @@ def make_code(
     return insert(company, "TaxCode", body)
 
 
+def pseudo_codes(company: Company) -> list[Json]:
+    """Return the codes that only the US has: what a line may carry, and the mark of custom sales tax."""
+    made = company.clock.company(company.clock.parse("2025-01-02T09:00:00Z"))
+    meta = {"CreateTime": made, "LastUpdatedTime": made}
+    rows = [
+        ("NON", "Non-taxable sales", False),
+        ("TAX", "Taxable sales", True),
+        ("CustomSalesTax", "Custom sales tax", True),
+    ]
+    return [
+        {
+            "Name": name,
+            "Description": text,
+            "Active": True,
+            "Hidden": name == "CustomSalesTax",
+            "Taxable": taxable,
+            "TaxGroup": False,
+            "domain": "QBO",
+            "sparse": False,
+            "Id": name,
+            "SyncToken": "0",
+            "MetaData": meta,
+        }
+        for name, text, taxable in rows
+    ]
+
+
 def automated_code(company: Company, state: str, percent: Decimal) -> str:
     """Return the id of the automated engine's code for a US state."""
     agency = company.named("TaxAgency", f"{state} Department of Revenue")
