@@ -180,7 +180,9 @@ surplus as (
 ),
 
 held_orders as (
-    select distinct order_id
+    select distinct
+        order_id,
+        reference
     from objects
     where side = 'shop' and object_type = 'order' and class_group = 'held'
 ),
@@ -214,8 +216,8 @@ held as (
         )
         and (
             objects.object_type <> 'payment'
-            or objects.order_id is null
-            or objects.order_id not in (select held_orders.order_id from held_orders)
+            or objects.class = 'PAY_ORPHAN'
+            or objects.reference not in (select held_orders.reference from held_orders)
         )
 ),
 

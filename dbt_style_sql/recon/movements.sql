@@ -183,6 +183,10 @@ explained_references as (
     select distinct reference
     from shop_objects
     where order_id in (select findings.order_id from findings) or not in_shop
+    union
+    select distinct reference
+    from pairs
+    where role not in ('sale', 'refund', 'summary', 'payment', 'credit')
 ),
 
 payment_restated as (

@@ -46,12 +46,12 @@ intents as (
     group by all
 ),
 
-customers_written as (
+customers_known as (
     select
         key,
         max(qbo_id) as id
-    from control.intents
-    where entity = 'Customer' and qbo_id <> ''
+    from control.identities
+    where kind = 'Customer'
     group by all
 ),
 
@@ -173,9 +173,9 @@ compared as (
             as other_period,
         case
             when documents.customer_name = '' then false
-            when coalesce(customers_written.id, customers_named.id) is not null
+            when coalesce(customers_known.id, customers_named.id) is not null
                 then coalesce(claims.customer_id, '')
-                    not in (coalesce(customers_written.id, ''), coalesce(customers_named.id, ''))
+                    <> coalesce(customers_known.id, customers_named.id)
             else coalesce(claims.customer_name, '') <> documents.customer_name
         end as other_customer,
         case
@@ -206,21 +206,25 @@ compared as (
             when documents.role = 'refund'
                 then coalesce(carried.source_amount, 0)
                     - (documents.total - coalesce(credit_lines.credit, 0))
-            when documents.role in ('sale', 'summary')
-                then coalesce(carried.source_amount, 0) - documents.total
-            else 0
+            when documents.role in ('payment', 'credit') then 0
+            else coalesce(carried.source_amount, 0) - documents.total
         end as restated,
         case
-            when documents.role in ('sale', 'refund', 'summary')
-                then coalesce(carried.source_tax, 0) - documents.total_tax
-            else 0
+            when documents.role in ('payment', 'credit') then 0
+            else coalesce(carried.source_tax, 0) - documents.total_tax
         end as restated_tax,
-        if(carried.source_gone, 'SOURCE_DELETED', findings.code) as restated_because
+        -- What has no source of its own (an advance, an adjustment) is explained by its role.
+        case
+            when carried.source_gone then 'SOURCE_DELETED'
+            when documents.role not in ('sale', 'refund', 'summary', 'payment', 'credit')
+                then documents.role
+            else findings.code
+        end as restated_because
     from documents
     left join claims using (stem)
     left join intents using (stem)
     left join holds on documents.order_id = holds.order_id
-    left join customers_written on documents.customer_key = customers_written.key
+    left join customers_known on documents.customer_key = customers_known.key
     left join customers_named on documents.customer_name = customers_named.display_name
     left join accounts on documents.deposit_to = accounts.fully_qualified_name
     left join tax_differences on documents.key = tax_differences.document_key

@@ -82,7 +82,7 @@ final as (
         coalesce(sources.order_id, shop.order_id) as order_id,
         coalesce(sources.id_shop, shop.id_shop, 0) as id_shop,
         coalesce(sources.reference, shop.reference, '') as reference,
-        coalesce(shop.currency, sources.currency, 'XXX') as currency,
+        coalesce(shop.currency, nullif(sources.currency, ''), 'XXX') as currency,
         coalesce(shop.amount, 0) as shop_amount,
         coalesce(shop.tax, 0) as tax,
         cast(sources.amount as decimal(18, 2)) as ledger_amount,

@@ -7,7 +7,7 @@ Text is always written as text, so no name in the shop can become a formula or a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -23,6 +23,8 @@ TITLE_ROW, INTRO_ROW, TOTAL_ROW, HEAD_ROW, FIRST_ROW = 0, 1, 2, 3, 4
 """Every sheet has the same five parts, so that totals and headings stay in view above the data."""
 
 LONGEST_CELL = 1000
+LINE_HEIGHT = 13
+MOST_LINES = 12
 WIDEST = 40
 SHEET_ROWS = 1_048_576 - FIRST_ROW
 
@@ -70,15 +72,15 @@ class _Book:
     def head(self, kind: str) -> Any:
         right = kind in _FORMATS and kind not in {"date", "month"}
         name = "head right" if right else "head"
-        align = {"align": "right"} if right else {}
+        align = {"align": "right"} if right else {"align": "left", "indent": 1}
         return self.format(
             name, bold=True, text_wrap=True, valign="top", bg_color="#E8EDF2", bottom=1, **align
         )
 
     def cell(self, kind: str, *, bold: bool = False) -> Any:
         properties: dict[str, Any] = {"valign": "top"}
-        if kind == "text":
-            properties["text_wrap"] = True
+        if kind == "text" or kind in _WORDS:
+            properties |= {"text_wrap": True, "align": "left", "indent": 1}
         if kind in _FORMATS:
             properties["num_format"] = _FORMATS[kind]
         if bold:
@@ -208,9 +210,12 @@ def _range(column: int, rows: int) -> str:
 def _sheet(book: _Book, table: Table) -> None:
     sheet = book.workbook.add_worksheet(book.sheets[table.name])
     rows = table.rows[:SHEET_ROWS]
+    widths = [
+        _width(column, (row[place] for row in rows[:200])) for place, column in enumerate(table.columns)
+    ]
     for place, column in enumerate(table.columns):
         hidden = {"hidden": True} if column.name in _HIDDEN else {}
-        sheet.set_column(place, place, _width(column, (row[place] for row in rows[:200])), None, hidden)
+        sheet.set_column(place, place, widths[place], None, hidden)
     sheet.write_string(TITLE_ROW, 0, table.title, book.format("title", bold=True, font_size=16))
     left_out = table.left_out + len(table.rows) - len(rows)
     more = f" {left_out:,} further rows are not in this workbook." if left_out else ""
@@ -222,6 +227,9 @@ def _sheet(book: _Book, table: Table) -> None:
     live = _LIVE.get(table.name, {})
     names = [column.name for column in table.columns]
     for number, row in enumerate(rows, FIRST_ROW):
+        lines = _lines(table, row, widths)
+        if lines > 1:
+            sheet.set_row(number, LINE_HEIGHT * lines)
         for place, (column, value) in enumerate(zip(table.columns, row, strict=True)):
             if column.name in live and value is not None:
                 cells = {name: _cell(number, names.index(name)) for name in names}
@@ -274,6 +282,16 @@ def _write(book: _Book, sheet: Any, row: int, place: int, value: Any, kind: str)
         sheet.write_datetime(row, place, datetime(value.year, value.month, value.day), book.cell(kind))  # noqa: DTZ001
     else:
         sheet.write_string(row, place, clean(str(value), LONGEST_CELL), book.cell("text"))
+
+
+def _lines(table: Table, row: tuple[Any, ...], widths: Sequence[float]) -> int:
+    """How many lines the row's longest wrapped text needs; not every program finds that out by itself."""
+    texts = (
+        -(-len(value) // max(1, int(width) - 2))
+        for column, value, width in zip(table.columns, row, widths, strict=True)
+        if column.kind == "text" and isinstance(value, str) and column.name not in _HIDDEN
+    )
+    return min(MOST_LINES, max(texts, default=1))
 
 
 def _width(column: Column, values: Iterable[Any]) -> float:

@@ -27,7 +27,7 @@ def agreeing() -> World:
 
 def proven(world: World) -> World:
     """The world reconciled, with the proof that no row and no cent is in no class."""
-    world.run()
+    world.run("recon")
     assert world.all("select sum(unclassified), sum(unclassified_objects) from recon.tie_out") == [(0, 0)]
     assert world.all("select * from recon.conservation where not holds") == []
     assert world.all("select * from recon.tie_out where difference <> explained") == []
@@ -173,7 +173,7 @@ def test_an_object_that_the_ledger_forgot_fails_the_proof() -> None:
     """A paid order without a source row is unclassified: our bug, shown as such and never as an exception."""
     world = agreeing()
     world.con.execute("delete from ledger.sources where source_type = 'order' and source_id = 1001")
-    world.run()
+    world.run("recon")
     assert (
         world.all("select unclassified from recon.tie_out where currency = 'EUR' and measure = 'sales'")[0][0]
         > 0
@@ -188,7 +188,7 @@ def test_an_unexplained_restatement_fails_the_proof() -> None:
     """A document whose total is not its order's, with no finding that says why, is unclassified money."""
     world = agreeing()
     world.con.execute("update staging.prestashop_orders set total_paid_tax_incl = 31 where id = 1001")
-    world.run()
+    world.run("recon")
     assert world.all(
         "select unclassified from recon.tie_out where currency = 'EUR' and measure = 'sales'"
     ) == [(1,)]
