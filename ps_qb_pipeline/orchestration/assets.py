@@ -104,8 +104,12 @@ def _shop(runtime: Runtime) -> dg.AssetsDefinition:
     )  # fmt: skip
     def shop(config: Reading) -> Iterator[Result]:
         result = steps.pull_shop(runtime, full=config.full)
-        for resource, table in tables.items():
-            yield dg.MaterializeResult(key_of(name, table), metadata=metadata.facts(result.facts(resource)))
+        counts = {
+            table: {"read": result.read[resource], "new_or_changed": result.inserted[resource]}
+            for resource, table in tables.items()
+        }
+        for table, shown in steps.show_tables(runtime, counts).items():
+            yield dg.MaterializeResult(key_of(name, table), metadata=shown)
 
     return shop
 
@@ -205,9 +209,12 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
     )  # fmt: skip
     def books(config: Reading) -> Iterator[Result]:
         result = steps.pull_books(runtime, full=config.full)
-        for table in tables.values():
-            short = table.removeprefix("raw.quickbooks_")
-            yield dg.MaterializeResult(key_of(name, table), metadata=metadata.facts(result.get(short, {})))
+        counts = {
+            table: {"read": result.read.get(entity, 0), "new_or_changed": result.changed.get(entity, 0)}
+            for entity, table in tables.items()
+        }
+        for table, shown in steps.show_tables(runtime, counts).items():
+            yield dg.MaterializeResult(key_of(name, table), metadata=shown)
 
     return books
 

@@ -37,7 +37,7 @@ from ps_qb_pipeline.prestashop.extract import ExtractResult, extract
 from ps_qb_pipeline.prestashop.resources import RESOURCES
 from ps_qb_pipeline.quickbooks import mirror, provision
 from ps_qb_pipeline.quickbooks.references import References
-from ps_qb_pipeline.state import intents
+from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline.validation import holds, sql_engine
@@ -65,6 +65,8 @@ def pull_shop(runtime: Runtime, *, full: bool = False) -> ExtractResult:
     cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, SHOP)
     with runtime.shop() as shop:
         result = extract(shop, cursors, ShopLanding(runtime), full=full)
+    with runtime.warehouse("make what never landed") as con:
+        prepare(con)
     logger.info(
         "%s: %d requests to the shop, %d rows read, %d new or changed, %d set aside",
         runtime.name, result.requests, result.read.total(), result.inserted.total(), len(result.poisoned),
@@ -80,6 +82,14 @@ def pull_books(runtime: Runtime, *, full: bool = False) -> mirror.MirrorResult:
         result = mirror.pull(books, landing.land, cursors, full=full, alive=landing.alive)
     export_intents(runtime)
     return result
+
+
+def show_tables(runtime: Runtime, counts: Mapping[str, Mapping[str, int]]) -> dict[str, metadata.Metadata]:
+    """What the pages of landed tables show: the table, and what this run read of it."""
+    with runtime.warehouse("show what has landed", read_only=True) as con:
+        return {
+            name: {**metadata.table(con, name), **metadata.facts(facts)} for name, facts in counts.items()
+        }
 
 
 @dataclass(slots=True)
@@ -184,8 +194,10 @@ def export_intents(runtime: Runtime) -> None:
     """Copy the connection's intents into ``control.intents``, where reconciliation reads them."""
     with reading(runtime.engine) as tx:
         rows = list(intents.export(tx, runtime.name))
+        known = list(identities.export(tx, runtime.connection.books.realm))
     with runtime.warehouse("copy the intents") as con:
         tables.replace_rows(con, "control.intents", rows)
+        tables.replace_rows(con, "control.identities", known)
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
@@ -217,7 +229,8 @@ def write_reports(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     with runtime.warehouse("write the reports", read_only=True) as con:
         row = con.execute(
-            "select count(*) from control.intents where run_id = $run and state = 'CONFIRMED'",
+            "select count(*) from control.intents where run_id = $run and state = 'CONFIRMED'"
+            " and operation = 'create' and entity not in ('Customer', 'Item')",
             {"run": run_id},
         ).fetchone()
         posted = int(row[0]) if row else 0
