@@ -30,11 +30,21 @@ from ps_qb_pipeline.quickbooks.oauth import App, Tokens, renew
 
 LEASE_SECONDS = 90.0
 """Longer than discovery and refresh may take together."""
+HAND_OVER_SECONDS = 15.0
+"""Long enough for a process to start; a worker killed meanwhile delays the others by no more."""
 PATIENCE = timedelta(seconds=3 * LEASE_SECONDS)
 POLL_SECONDS = 0.2
 REFUSALS_BEFORE_GIVING_UP = 3
 REFUSAL_PAUSE = timedelta(minutes=15)
 """An outage may look like a refusal, and repeated attempts may kill the token: few, far apart."""
+
+
+Now = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The wall time, aware."""
+    return datetime.now(UTC)
 
 
 class TokenStore(Protocol):
@@ -70,6 +80,14 @@ class TokenStore(Protocol):
         """Whether somebody holds the lease now."""
         ...
 
+    def hand_over(self, connection: str, seconds: float) -> dict[str, Any] | None:
+        """Take the lease for another process: its description (JSON), or None when somebody has it."""
+        ...
+
+    def take_over(self, description: Mapping[str, Any], seconds: float) -> AbstractContextManager[Any]:
+        """Enter with the lease that was handed over, prolonged; with None when it came too late."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
@@ -102,7 +120,7 @@ class Renewal:
             )
         return tokens
 
-    def once(self, stale: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> bool:
+    def once(self, stale: str, *, now: Now = utc_now) -> bool:
         """Renew unless somebody has; False when somebody else is at it right now.
 
         The new tokens are on disk when this returns. Raises what ``oauth.renew`` raises.
@@ -110,27 +128,35 @@ class Renewal:
         with self.store.lease(self.connection, LEASE_SECONDS) as lease:
             if lease is None:
                 return False
-            tokens = self.known()
-            if good(tokens, stale, now()):
-                return True
-            _may_try(tokens, now())
-            try:
-                new = renew(self.app, tokens, now=now)
-            except ReconnectNeeded:
-                refused = replace(tokens, refusals=tokens.refusals + 1, refused_at=now(), access_token="")
-                self.store.save(self.connection, asdict(refused), lease=lease)
-                raise
-            # False: the lease ran out during the call and somebody else has renewed. Theirs is newer.
-            self.store.save(self.connection, asdict(new), lease=lease)
+            self.under(lease, stale, now=now)
         return True
+
+    def under(self, lease: Any, stale: str, *, now: Now = utc_now) -> None:
+        """Renew under a lease that is held, unless somebody has renewed before."""
+        tokens = self.known()
+        if good(tokens, stale, now()):
+            return
+        _may_try(tokens, now())
+        try:
+            new = renew(self.app, tokens, now=now)
+        except ReconnectNeeded:
+            refused = replace(tokens, refusals=tokens.refusals + 1, refused_at=now(), access_token="")
+            self.store.save(self.connection, asdict(refused), lease=lease)
+            raise
+        # False: the lease ran out during the call and somebody else has renewed. Theirs is newer.
+        self.store.save(self.connection, asdict(new), lease=lease)
 
     def detached(self, stale: str) -> bool:
         """``once`` in a process of its own, which goes on if this one is killed."""
         address = self.store.address
         if address is None:
             return self.once(stale)
+        lease = self.store.hand_over(self.connection, HAND_OVER_SECONDS)
+        if lease is None:
+            return False
         job = {
             "store": address,
+            "lease": lease,
             "app": asdict(self.app),
             "connection": self.connection,
             "realm": self.realm,
@@ -147,13 +173,21 @@ class Renewal:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
             )
         except OSError:
-            return self.once(stale)
+            return _carry_out(self, lease, stale)
         try:
             # Through a pipe: arguments and environments can be read by others.
             out, _ = process.communicate(json.dumps(job).encode(), timeout=2 * LEASE_SECONDS)
         except subprocess.TimeoutExpired:
             raise Busy("renewing the QuickBooks token takes minutes; try again later") from None
         return _outcome(out, process.returncode)
+
+
+def _carry_out(renewal: Renewal, lease: Mapping[str, Any], stale: str) -> bool:
+    with renewal.store.take_over(lease, LEASE_SECONDS) as held:
+        if held is None:
+            return False
+        renewal.under(held, stale)
+    return True
 
 
 def good(tokens: Tokens, stale: str, now: datetime) -> bool:
@@ -184,7 +218,7 @@ class TokenSource:
         connection: str,
         realm: str,
         first_refresh_token: str | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Now = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._renewal = Renewal(store, app, connection, realm, first_refresh_token or "")
@@ -253,7 +287,7 @@ def main() -> None:
     try:
         store = getattr(importlib.import_module(module), factory)(**job["store"]["arguments"])
         renewal = Renewal(store, App(**job["app"]), job["connection"], job["realm"], job["first"])
-        said: dict[str, Any] = {"renewed": renewal.once(job["stale"])}
+        said: dict[str, Any] = {"renewed": _carry_out(renewal, job["lease"], job["stale"])}
     except PipelineError as error:
         said = {"error": type(error).__name__, "message": str(error)}
         if isinstance(error, errors.BooksThrottled):

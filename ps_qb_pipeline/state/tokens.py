@@ -15,6 +15,7 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,25 @@ class TokenStore:
         Taking it is a durable write. So a store that cannot be written (StorageError) shows before a
         token is used up that could not be kept.
         """
+        description = self.hand_over(connection, seconds)
+        if description is None:
+            yield None
+            return
+        with self.take_over(description, seconds) as lease:
+            yield lease
+
+    def hand_over(self, connection: str, seconds: float) -> dict[str, Any] | None:
+        """Take the lease for another process: its description (JSON), or None when somebody has it."""
         owner = f"{os.getpid()}-{secrets.token_hex(8)}"
         lease = leases.acquire(
             self._engine, f"tokens:{connection}", owner=owner, seconds=seconds, clock=self._clock
         )
+        return None if lease is None else asdict(lease)
+
+    @contextmanager
+    def take_over(self, description: Mapping[str, Any], seconds: float) -> Iterator[leases.Lease | None]:
+        """Enter with the lease that was handed over, prolonged; with None when it has changed hands."""
+        lease = leases.renew(self._engine, leases.Lease(**description), seconds=seconds, clock=self._clock)
         try:
             yield lease
         finally:
