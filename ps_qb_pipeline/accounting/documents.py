@@ -29,7 +29,16 @@ DocumentType = Literal[
 ]
 Role = Literal[
     "credit",
-    "sale", "payment", "refund", "adjustment", "summary", "deposit", "fee", "payout", "exchange", "chargeback"
+    "sale",
+    "payment",
+    "refund",
+    "adjustment",
+    "summary",
+    "deposit",
+    "fee",
+    "payout",
+    "exchange",
+    "chargeback",
 ]
 LineKind = Literal[
     "product",

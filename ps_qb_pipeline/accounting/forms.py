@@ -2,19 +2,21 @@
 
 What lives here: shifting tax bases by balanced pairs of named lines. What does not: the shop's tax
 (``tax``). QuickBooks computes tax per rate from the net lines of that rate, half-up; the shop may have
-rounded per item. Where the two differ, a pair "PS Rounding" moves the base by so little that the
-books arrive at the shop's tax: +x under the tax code, -x out of scope. Net and total stay as they are.
+rounded per item, or spread a gift over other rates. Where the two differ, a pair "PS Rounding" moves
+the base so that the books arrive at the shop's tax: +x under the tax code, -x out of scope. Net, tax
+and total of the document stay as they are, and its bases agree with its taxes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Line, TaxLine
 from ps_qb_pipeline.accounting.items import ROUNDING
 from ps_qb_pipeline.accounting.money import HUNDRED, ZERO, minor_unit, to_minor
+from ps_qb_pipeline.accounting.policy import TaxCode
 
 _HALF = Decimal("0.5")
 
@@ -32,28 +34,71 @@ def computed(base: Decimal, rate: Decimal, currency: str) -> Decimal:
     return to_minor(base * rate / HUNDRED, currency)
 
 
+def components(codes: Mapping[str, TaxCode]) -> dict[tuple[str, Decimal], str]:
+    """For each rate of a code with several: the code that consists of this very rate alone.
+
+    The two share the rate by its name, so that QuickBooks sums their lines into one base.
+    """
+    alone = {code.rates[0].name: name for name, code in codes.items() if len(code.rates) == 1}
+    return {
+        (name, rate.percent): alone[rate.name]
+        for name, code in codes.items()
+        if len(code.rates) > 1
+        for rate in code.rates
+        if rate.name in alone
+    }
+
+
 def to_computed(
-    lines: tuple[Line, ...], taxes: tuple[TaxLine, ...], currency: str, out_of_scope: str
+    lines: tuple[Line, ...],
+    taxes: tuple[TaxLine, ...],
+    currency: str,
+    out_of_scope: str,
+    parts: Mapping[tuple[str, Decimal], str],
 ) -> Form:
-    """The document's lines and taxes in a form that is computed to the same tax."""
+    """The document's lines and taxes in a form that is computed to the same tax.
+
+    ``parts`` are the ``components`` of the policy's codes: where no base suits all rates of a code, each
+    rate's base moves on its own under the code of that rate.
+    """
     if all(computed(tax.base, tax.rate, currency) == tax.amount for tax in taxes):
         return Form(lines, taxes, ZERO)
     by_code: dict[str, list[TaxLine]] = {}
     for tax in taxes:
         by_code.setdefault(tax.code, []).append(tax)
-    pairs: list[Line] = []
-    bases: dict[str, Decimal] = {}
-    largest = ZERO
+    shifts: list[tuple[str, Decimal]] = []
+    moved: list[TaxLine] = []
     for code, own in by_code.items():
         shift = _shift(own, currency)
-        if shift is None:
-            return Form(lines, taxes, None)
-        if shift:
-            pairs += _pair(shift, code, out_of_scope)
-            largest = max(largest, abs(shift))
-        bases[code] = own[0].base + shift
-    moved = tuple(TaxLine(tax.code, tax.rate, bases[tax.code], tax.amount) for tax in taxes)
-    return Form(lines + tuple(pairs), moved, largest)
+        if shift is not None:
+            shifts.append((code, shift))
+            moved += [_moved(tax, shift) for tax in own]
+            continue
+        for tax in own:
+            single, part = _shift([tax], currency), parts.get((code, tax.rate))
+            if single is None or (single and part is None):
+                return Form(lines, taxes, None)
+            shifts.append((part or code, single))
+            moved.append(_moved(tax, single))
+    largest = max((abs(shift) for _, shift in shifts), default=ZERO)
+    return Form(lines + _balanced(shifts, out_of_scope), tuple(moved), largest)
+
+
+def _balanced(shifts: Sequence[tuple[str, Decimal]], out_of_scope: str) -> tuple[Line, ...]:
+    """A line for each base that moves, and one out of scope that takes all of it back."""
+    lines = [
+        Line("rounding", ROUNDING, shift, code, description=f"tax base of {code}")
+        for code, shift in shifts
+        if shift
+    ]
+    back = -sum((line.amount for line in lines), ZERO)
+    if back:
+        lines.append(Line("rounding", ROUNDING, back, out_of_scope, description="balance of tax bases"))
+    return tuple(lines)
+
+
+def _moved(tax: TaxLine, shift: Decimal) -> TaxLine:
+    return TaxLine(tax.code, tax.rate, tax.base + shift, tax.amount)
 
 
 def _shift(taxes: Sequence[TaxLine], currency: str) -> Decimal | None:
@@ -61,37 +106,17 @@ def _shift(taxes: Sequence[TaxLine], currency: str) -> Decimal | None:
     if all(computed(tax.base, tax.rate, currency) == tax.amount for tax in taxes):
         return ZERO
     unit = minor_unit(currency)
-    lowest, highest = None, None
+    lows, highs = [], []
     for tax in taxes:
-        if not tax.rate:
-            if tax.amount:
-                return None
-            continue
-        low = (tax.amount - unit * _HALF) * HUNDRED / tax.rate
-        high = (tax.amount + unit * _HALF) * HUNDRED / tax.rate
-        lowest = low if lowest is None else max(lowest, low)
-        highest = high if highest is None else min(highest, high)
-    if lowest is None or highest is None:
-        return None
-    return _nearest(taxes, lowest, highest, unit, currency)
-
-
-def _nearest(
-    taxes: Sequence[TaxLine], lowest: Decimal, highest: Decimal, unit: Decimal, currency: str
-) -> Decimal | None:
-    """The base nearest to the middle of the allowed range that computes for all rates, minus the present one."""
-    first = lowest.quantize(unit, ROUND_CEILING)
-    last = highest.quantize(unit, ROUND_FLOOR)
-    middle = to_minor((lowest + highest) / 2, currency)
+        if tax.rate:
+            lows.append((tax.amount - unit * _HALF) * HUNDRED / tax.rate)
+            highs.append((tax.amount + unit * _HALF) * HUNDRED / tax.rate)
+        elif tax.amount:
+            return None
+    first = max(lows).quantize(unit, ROUND_CEILING)
+    last = min(highs).quantize(unit, ROUND_FLOOR)
+    middle = to_minor((max(lows) + min(highs)) / 2, currency)
     for base in (middle, middle + unit, middle - unit, first, last):
         if first <= base <= last and all(computed(base, tax.rate, currency) == tax.amount for tax in taxes):
             return base - taxes[0].base
     return None
-
-
-def _pair(shift: Decimal, code: str, out_of_scope: str) -> list[Line]:
-    note = f"tax base of {code}"
-    return [
-        Line("rounding", ROUNDING, shift, code, description=note),
-        Line("rounding", ROUNDING, -shift, out_of_scope, description=note),
-    ]

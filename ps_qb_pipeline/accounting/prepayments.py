@@ -38,7 +38,7 @@ def inside(
         for rate, piece in zip(rates[code], tax.split(part, rates[code], currency), strict=True):
             taxes[code, rate] = piece
     made = tax_lines(lines, rates, taxes, policy.out_of_scope_code, currency)
-    formed, formed_taxes = finish(tuple(lines), made, total, currency, policy, notes, len(lines))
+    formed, formed_taxes = finish(tuple(lines), made, total, sale.explained, currency, policy, notes)
     return formed, formed_taxes, total
 
 

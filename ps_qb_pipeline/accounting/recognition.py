@@ -6,7 +6,7 @@ What lives here: the status table and the recognition date. What does not: money
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -47,39 +47,33 @@ def recognise(order: Order, policy: Policy) -> Recognition:
     flagged = invoiced or any(change.state.invoice and not change.state.is_refund for change in order.history)
     cancelled = _acts(state, rule, "void") or bool(state and state.is_cancel)
     refunded = bool(state and state.is_refund)
-    facts = {"ever_paid": ever_paid, "invoiced": invoiced, "cancelled": cancelled, "refunded": refunded}
+    base = Recognition(False, ever_paid=ever_paid, invoiced=invoiced, cancelled=cancelled, refunded=refunded)
     if rule is not None and rule.action in {"ignore", "wait"}:
-        return Recognition(False, "ignored" if rule.action == "ignore" else "waiting", **facts)
+        return replace(base, reason="ignored" if rule.action == "ignore" else "waiting")
     at = _moment(order, policy, posted=rule is not None and rule.action == "post")
     if at is None:
-        return Recognition(
-            False, _reason(state, policy, ever_paid=ever_paid or flagged, cancelled=cancelled), **facts
-        )
+        reason = _reason(state, policy, ever_paid=ever_paid or flagged, cancelled=cancelled)
+        return replace(base, reason=reason)
     reversed_at = None
     if cancelled or refunded:
         reversed_at = next(
             (change.date_add for change in reversed(order.history) if state and change.state.id == state.id),
             at,
         )
-    return Recognition(True, "", at.date(), reversed_at=reversed_at, **facts)
+    return replace(base, recognised=True, day=at.date(), reversed_at=reversed_at)
 
 
 def _moment(order: Order, policy: Policy, *, posted: bool) -> datetime | None:
     """When the order became a sale under ``recognise_on``, or None when it has not."""
-    first_logable = _first(order, "paid", "logable", "invoice")
     if policy.recognise_on == "paid":
         return _first(order, "paid") or order.invoice_date
     if policy.recognise_on == "shipped":
         return _first(order, "shipped") or order.delivery_date
     if policy.recognise_on == "delivered":
         return _first(order, "is_delivered")
-    if order.invoice_date is not None:
-        return order.invoice_date
-    if first_logable is not None:
-        return first_logable
-    if any(invoice.date_add for invoice in order.invoices):
-        return min(invoice.date_add for invoice in order.invoices if invoice.date_add)
-    return order.date_add if posted else None
+    issued = [invoice.date_add for invoice in order.invoices if invoice.date_add is not None]
+    at = order.invoice_date or _first(order, "paid", "logable", "invoice") or min(issued, default=None)
+    return order.date_add if at is None and posted else at
 
 
 def _first(order: Order, *flags: str) -> datetime | None:

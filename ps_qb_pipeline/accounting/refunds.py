@@ -160,8 +160,9 @@ class RefundBuilder:
     def build(self, reading: Reading, *, whole: bool, store_credit: str = "") -> Refund:
         """The lines and taxes. ``whole``: the slip gives back everything that the order charged."""
         currency = self.order.currency
+        chosen = any(note.code == "SLIP_AMOUNT_CHOSEN" for note in reading.notes)
         for line in reading.lines:
-            self._goods(line)
+            self._goods(line, fee_apart=not chosen)
         if not reading.lines and reading.products.ti:
             self._goods_without_lines(reading.products)
         if reading.voucher_excluded:
@@ -185,12 +186,12 @@ class RefundBuilder:
             )
         taxes = tax_lines(self.lines, self.rates, self.taxes, self.policy.out_of_scope_code, currency)
         lines, taxes = finish(
-            tuple(self.lines), taxes, total_tax, currency, self.policy, self.notes, len(self.lines)
+            tuple(self.lines), taxes, total_tax, self.sale.explained, currency, self.policy, self.notes
         )
         total = to_minor(ZERO, currency) if store_credit else reading.gross
         return Refund(lines, taxes, reading.gross, total, total_tax, tuple(self.notes))
 
-    def _goods(self, line: SlipLine) -> None:
+    def _goods(self, line: SlipLine, *, fee_apart: bool) -> None:
         """One refunded line; a unit refunded below its price is the full price less a restocking fee."""
         detail = self.details.get(line.id_order_detail)
         if detail is None:
@@ -200,7 +201,7 @@ class RefundBuilder:
         currency = self.order.currency
         amount, fee = line.amount.te, ZERO
         full = self._full_price(detail, line.quantity)
-        if line.quantity and full - amount > minor_unit(currency):
+        if fee_apart and line.quantity and full - amount > minor_unit(currency):
             amount, fee = full, amount - full
         if line.quantity:
             self.lines.append(product_line(detail, item, amount, line.quantity, code.code, currency))

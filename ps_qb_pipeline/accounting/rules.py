@@ -7,9 +7,9 @@ policy). Later rules win where two set the same thing; the first hold wins.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
+from typing import Literal
 
 from ps_qb_pipeline.accounting.policy import Condition, Policy, Rule, Scheme
 from ps_qb_pipeline.accounting.shop import Order
@@ -36,13 +36,17 @@ def apply(order: Order, policy: Policy, *, method: str, day: date) -> Outcome:
 
 def combine(rules: Sequence[Rule]) -> Outcome:
     """The joint outcome of rules that apply, in their order."""
-    found: dict[str, Any] = {"income_account": "", "klass": "", "location": "", "scheme": ""}
-    hold = ""
+    outcome = Outcome(applied=tuple(rule.name for rule in rules))
     for rule in rules:
-        for name in found:
-            found[name] = getattr(rule, name) or found[name]
-        hold = hold or rule.hold
-    return Outcome(**found, hold=hold, applied=tuple(rule.name for rule in rules))
+        outcome = replace(
+            outcome,
+            income_account=rule.income_account or outcome.income_account,
+            klass=rule.klass or outcome.klass,
+            location=rule.location or outcome.location,
+            scheme=rule.scheme or outcome.scheme,
+            hold=outcome.hold or rule.hold,
+        )
+    return outcome
 
 
 def holds(when: Condition, order: Order, policy: Policy, *, method: str, day: date) -> bool:

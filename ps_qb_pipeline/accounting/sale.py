@@ -7,15 +7,16 @@ the order is a sale (``recognition``), how it was paid (``payments``), and the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ps_qb_pipeline.accounting import discounts, forms, items, tax, trust, vouchers
 from ps_qb_pipeline.accounting.documents import Item, Line, TaxLine
 from ps_qb_pipeline.accounting.lines import merged, net_amounts, product_line, total_of
-from ps_qb_pipeline.accounting.money import ZERO, minor_unit, to_minor
+from ps_qb_pipeline.accounting.money import DOWN, UP, ZERO, allocate, close_to, minor_unit, to_minor
 from ps_qb_pipeline.accounting.places import Place, place_of
 from ps_qb_pipeline.accounting.policy import Policy, SaleKind, Scheme
 from ps_qb_pipeline.accounting.rules import Outcome
@@ -25,7 +26,6 @@ from ps_qb_pipeline.accounting.tax_codes import TaxTable, untaxed_scheme
 
 _US_MODES = {"US_AST", "US_MANUAL"}
 _TAX, _NON = "TAX", "NON"
-MOST_SHIFT_UNITS = 10
 
 
 class Note(NamedTuple):
@@ -34,7 +34,7 @@ class Note(NamedTuple):
     code: str
     amount: Decimal
     message: str
-    evidence: dict[str, Any] = {}
+    evidence: Mapping[str, Any] = MappingProxyType({})
 
 
 class Hold(Exception):
@@ -71,7 +71,8 @@ class Sale:
     rounding: Decimal = ZERO
     redeemed: Decimal = ZERO
     """Store credit and gift cards used, gross."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    explained: Decimal = ZERO
+    """How far tax per rate may lie from what its bases give; refunds share the sale's reasons."""
 
 
 class Builder:
@@ -90,6 +91,8 @@ class Builder:
         self.lines: list[Line] = []
         self.rates_of_code: dict[str, Rates] = {}
         self.taxes: dict[tuple[str, Decimal], Decimal] = {}
+        self.averaged = ZERO
+        """Tax of charges that the shop averaged over its products."""
         self.address = self._tax_address()
         self.vat_number = _vat_number(order)
         self.us = policy.tax_mode in _US_MODES
@@ -223,6 +226,7 @@ class Builder:
             shipping=tuple(shipping),
             discounts=tuple(given),
             rounding=rounding,
+            explained=self._explained(),
             redeemed=sum((use.value.ti for use in found.redeemed), ZERO),
         )
 
@@ -278,7 +282,10 @@ class Builder:
     def _ecotax_code(self, detail: Detail, code: Coded) -> Coded:
         if not code.rates or not detail.ecotax_tax_rate:
             return code
-        return self.code((tax.plain(detail.ecotax_tax_rate),), "ecotax", explained=True)
+        rate = tax.plain(detail.ecotax_tax_rate)
+        if rate == sum(code.rates, ZERO):
+            return code
+        return self.code((rate,), "ecotax", explained=True)
 
     def _wrapping_percent(self) -> Decimal:
         """The rate that the shop's rules give gift wrapping at the taxed place; 0 when unknown."""
@@ -299,8 +306,14 @@ class Builder:
             nets[rates] = nets.get(rates, ZERO) + detail.total.te
         known = self.known + [rates for rates in self._table_rates() if rates not in self.known]
         parts = tax.charges(amount, percent, known, self.order, nets)
-        if not parts and amount.te:
+        if not parts and not amount.te and not amount.ti:
+            return []
+        if not parts:
             raise Hold("TAX_RESIDUE", f"the tax of {kind} fits no rate of the order", amount.tax)
+        if len(parts) > 1 or (
+            amount.tax and not tax.fits(amount, sum(parts[0].rates, ZERO), self.order.currency)
+        ):
+            self.averaged += abs(amount.tax)
         coded = []
         free = kind == "shipping" and any(rule.free_shipping for rule in self.order.cart_rules)
         for part in parts:
@@ -354,8 +367,6 @@ class Builder:
     def _shipping_discount(
         self, amount: Decimal, shipping: Sequence[tuple[Coded, Decimal]]
     ) -> list[tuple[Coded, Decimal]]:
-        from ps_qb_pipeline.accounting.money import allocate
-
         if not shipping:
             raise Hold("PS_IDENTITY_BREAK", "free shipping without shipping", amount)
         shares = allocate(amount, [net for _, net in shipping], self.order.currency)
@@ -437,21 +448,19 @@ class Builder:
             self._ecotax_taxes(codes)
 
     def _ecotax_taxes(self, codes: Sequence[Coded]) -> None:
-        exact: dict[tuple[str, Decimal], Decimal] = {}
+        """The tax on ecotaxes by code, closed to the order's one rounded sum."""
+        exact: dict[Coded, Decimal] = {}
         for code, detail in zip(codes, self.order.details, strict=True):
             if detail.ecotax and detail.taxes and detail.ecotax_tax_rate and code.rates:
                 own = self._ecotax_code(detail, code)
-                key = (own.code, own.rates[0])
                 amount = detail.ecotax * detail.quantity * detail.ecotax_tax_rate / 100
-                exact[key] = exact.get(key, ZERO) + amount
+                exact[own] = exact.get(own, ZERO) + amount
         if not exact:
             return
-        from ps_qb_pipeline.accounting.money import close_to
-
-        whole = tax.ecotax_tax(self.order)
-        shares = close_to(list(exact.values()), whole, minor_unit(self.order.currency))
-        for key, share in zip(exact, shares, strict=True):
-            self.taxes[key] = self.taxes.get(key, ZERO) + share
+        currency = self.order.currency
+        shares = close_to(list(exact.values()), tax.ecotax_tax(self.order), minor_unit(currency))
+        for code, share in zip(exact, shares, strict=True):
+            self._add_tax(code, Charge(code.rates, ZERO, tax.split(share, code.rates, currency)))
 
     def _residue(
         self, found: vouchers.Vouchers, gift_cards: Sequence[bool], verdict: trust.Verdict
@@ -495,11 +504,32 @@ class Builder:
     def _formed(
         self, lines: tuple[Line, ...], total_tax: Decimal
     ) -> tuple[tuple[Line, ...], tuple[TaxLine, ...]]:
+        order = self.order
         taxes = tax_lines(
-            lines, self.rates_of_code, self.taxes, self.policy.out_of_scope_code, self.order.currency
+            lines, self.rates_of_code, self.taxes, self.policy.out_of_scope_code, order.currency
         )
-        return finish(
-            lines, taxes, total_tax, self.order.currency, self.policy, self.notes, len(self.order.details)
+        return finish(lines, taxes, total_tax, self._explained(), order.currency, self.policy, self.notes)
+
+    def _explained(self) -> Decimal:
+        """How far the shop's tax per rate may lie from what the bases give, summed over the rates.
+
+        Half a minor unit for each unit sold (rounding per item) and some for each line; the tax of
+        gifts, which the shop spreads over all rates; twice the tax on ecotaxes, which it takes back
+        from the rows of the lines.
+        """
+        order = self.order
+        pieces = sum(abs(detail.quantity) for detail in order.details)
+        unit = minor_unit(order.currency)
+        highest = max((sum(rates, ZERO) for rates in self.live_rates), default=ZERO)
+        gifts = sum((rule.value.te for rule in order.cart_rules if rule.gift_product), ZERO)
+        ecotax = sum((detail.ecotax * detail.quantity for detail in order.details), ZERO)
+        wide = order.round_mode in {UP, DOWN}
+        pieces_share = Decimal(pieces) if wide else Decimal(pieces) / 2
+        return (
+            unit * (pieces_share + (4 if wide else 2) * len(order.details) + 4)
+            + self.averaged * 2
+            + gifts * 2 * highest / 100
+            + ecotax * 4 * highest / 100
         )
 
 
@@ -527,37 +557,37 @@ def finish(
     lines: tuple[Line, ...],
     taxes: tuple[TaxLine, ...],
     total_tax: Decimal,
+    explained: Decimal,
     currency: str,
     policy: Policy,
     notes: list[Note],
-    rows: int,
 ) -> tuple[tuple[Line, ...], tuple[TaxLine, ...]]:
-    """Lines and taxes in the company's tax mode and, where asked for, in a form that computes."""
+    """Lines and taxes in the company's tax mode and, where asked for, in a form that computes.
+
+    Raises Hold where the taxes lie further from their bases than ``explained``, or no form exists.
+    """
     if policy.tax_mode == "NO_TAX":
         return _without_tax(lines, total_tax, notes)
     if policy.tax_mode in _US_MODES:
-        lines = tuple(_us_line(line, taxes) for line in lines)
+        return tuple(_us_line(line, taxes) for line in lines), taxes
+    if policy.tax_amounts == "override":
         return lines, taxes
-    if policy.tax_amounts == "computed":
-        form = forms.to_computed(lines, taxes, currency, policy.out_of_scope_code)
-        if form.shifted is None:
-            raise Hold(
-                "TAX_RESIDUE", "no form exists from which QuickBooks computes the shop's tax", total_tax
-            )
-        off = sum((abs(forms.computed(t.base, t.rate, currency) - t.amount) for t in taxes), ZERO)
-        if off > minor_unit(currency) * (MOST_SHIFT_UNITS + 2 * max(1, rows)):
-            raise Hold("TAX_RESIDUE", f"the tax per rate is {off:f} off what its bases give", off)
-        if form.shifted:
-            notes.append(Note("TAX_FORM_ADJUSTED", form.shifted, f"bases moved by at most {form.shifted:f}"))
-        return form.lines, form.taxes
-    return lines, taxes
+    off = sum((abs(forms.computed(each.base, each.rate, currency) - each.amount) for each in taxes), ZERO)
+    if off > explained:
+        raise Hold("TAX_RESIDUE", f"the tax per rate is {off:f} off what its bases give", off)
+    form = forms.to_computed(
+        lines, taxes, currency, policy.out_of_scope_code, forms.components(policy.tax_codes)
+    )
+    if form.shifted is None:
+        raise Hold("TAX_RESIDUE", "no form exists from which QuickBooks computes the shop's tax", total_tax)
+    if form.shifted:
+        notes.append(Note("TAX_FORM_ADJUSTED", form.shifted, f"bases moved by at most {form.shifted:f}"))
+    return form.lines, form.taxes
 
 
 def _without_tax(
     lines: tuple[Line, ...], total_tax: Decimal, notes: list[Note]
 ) -> tuple[tuple[Line, ...], tuple[TaxLine, ...]]:
-    from dataclasses import replace
-
     plain = tuple(replace(line, tax_code="") for line in lines)
     if total_tax:
         notes.append(Note("TAX_AS_LINE", total_tax, "the tax stands as a line"))
@@ -566,8 +596,6 @@ def _without_tax(
 
 
 def _us_line(line: Line, taxes: Sequence[TaxLine]) -> Line:
-    from dataclasses import replace
-
     taxed = any(entry.code == line.tax_code and entry.rate for entry in taxes)
     return replace(line, tax_code=_TAX if taxed else _NON)
 

@@ -6,7 +6,7 @@ does not: amounts, taxes, dates and names themselves; each has a module of its o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -907,10 +907,10 @@ class _Group:
         currency: str,
         message: str,
         key: str = "",
-        evidence: dict[str, Any] | None = None,
+        evidence: Mapping[str, Any] | None = None,
     ) -> None:
         self.findings.append(
-            Finding(code, kind, number, order, key, amount, currency, message, evidence or {})
+            Finding(code, kind, number, order, key, amount, currency, message, dict(evidence or {}))
         )
 
     def _order_source(self, case: _Case) -> None:

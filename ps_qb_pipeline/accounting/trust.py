@@ -25,6 +25,7 @@ from ps_qb_pipeline.accounting.shop import Detail, Order, Pair
 
 _SIX = Decimal("0.00001")
 _MOST = 10
+NOTHING = Pair(ZERO, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Verdict:
 
     code: str = ""
     message: str = ""
-    gap: Pair = Pair(ZERO, ZERO)
+    gap: Pair = NOTHING
     """Stored total minus its parts, in money: what a rounding line has to explain."""
     ecotax_left_out: bool = False
     odd_rows: int = 0
