@@ -14,11 +14,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from multiprocessing import get_context
 
 import duckdb
 
@@ -26,7 +24,8 @@ from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.warehouse import shop_rows
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
-from ps_qb_pipeline.warehouse.translation import Translator, Written, decode, encode, translator
+from ps_qb_pipeline.warehouse.translation import Translator, Written, translator
+from ps_qb_pipeline.warehouse.workers import Workers
 
 PARALLEL_FROM = 3 * shop_rows.CHUNK
 """From so many orders on, further processes translate; below, starting them costs more than it saves."""
@@ -113,37 +112,8 @@ def _translating(made: Translator, workers: int) -> Iterator[Translate]:
     if workers == 1:
         yield lambda chunks: (made(chunk) for chunk in chunks)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_prepare_worker, initargs=(made,)) as pool:
-        yield lambda chunks: _spread(pool, chunks, ahead=workers + 1)
-
-
-_WORKER: list[Translator] = []
-
-
-def _prepare_worker(made: Translator) -> None:
-    _WORKER[:] = [made]
-
-
-def _work(chunk: dict[str, bytes]) -> tuple[int, dict[str, bytes]]:
-    written = _WORKER[0]({name: decode(data) for name, data in chunk.items()})
-    return written.orders, {name: encode(table) for name, table in written.tables.items()}
-
-
-def _spread(pool: ProcessPoolExecutor, chunks: Iterator[shop_rows.Chunk], ahead: int) -> Iterator[Written]:
-    """Results in the order of the chunks, with at most ``ahead`` of them on their way: memory stays flat."""
-    waiting = []
-    for chunk in chunks:
-        waiting.append(pool.submit(_work, {name: encode(table) for name, table in chunk.items()}))
-        if len(waiting) >= ahead:
-            yield _received(waiting.pop(0).result())
-    for future in waiting:
-        yield _received(future.result())
-
-
-def _received(answer: tuple[int, dict[str, bytes]]) -> Written:
-    orders, tables = answer
-    return Written(orders, {name: decode(data) for name, data in tables.items()})
+    with Workers(made, workers) as spread:
+        yield spread
 
 
 def _pending(name: str) -> str:
