@@ -4,8 +4,9 @@ What lives here: the first load by query pages, the ticks by change data capture
 deletions, and the sweep by count that proves the mirror complete. What does not: tables
 (``entities`` names their columns, the caller lands them) and what the rows mean (staging).
 
-A cursor moves only after its rows have been landed. A tick costs one change data capture call; once
-a day it also reads the name lists that change data capture does not report.
+A cursor moves only after its rows have been landed. A tick costs one change data capture call; what
+change data capture does not report is read besides, preferences and exchange rates once a day, tax
+codes, rates and agencies once a week. Queries are metered one by one, in batches too.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ logger = logging.getLogger(__name__)
 RESOURCE = "quickbooks"
 OVERLAP = timedelta(minutes=10)
 """A tick looks back this far behind the last one: what was committed late is seen, the rest lands once."""
-SLOW = timedelta(hours=24)
+_DAILY = frozenset({"Preferences", "ExchangeRate"})
+"""A closing date or a rate may matter tomorrow; the other lists that are read slowly wait for a week."""
+SWEPT = ("Item", "Customer", "SalesReceipt", "Invoice", "Payment", "RefundReceipt", "CreditMemo")
+"""What a sweep counts: what we write ourselves. Every count is a metered read."""
 LAND_ROWS = 5000
 """How many rows are landed at once."""
 _REPORTED_SLOWLY = tuple(name for name, entity in ENTITIES.items() if not entity.cdc)
@@ -137,8 +141,8 @@ def pull(
 ) -> MirrorResult:
     """Bring the mirror up to date: everything the first time or with ``full``, else what changed.
 
-    With ``sweep`` every entity is counted on both sides and read again whole where the counts differ
-    (one metered call an entity: nightly). ``gone`` holds (entity, Id) that a webhook reported as
+    With ``sweep`` the entities that we write are counted on both sides and read again whole where the
+    counts differ (seven metered reads: nightly). ``gone`` holds (entity, Id) that a webhook reported as
     deleted or merged away. ``alive`` lets a whole read find deletions; without it none are found there.
     Raises the client's errors; what was landed before stays, and the next pull goes on from there.
     """
@@ -146,7 +150,7 @@ def pull(
     pulling.run([name for name in ENTITIES if name in entities], full=full)
     pulling.bury(gone)
     if sweep:
-        pulling.sweep([name for name in ENTITIES if name in entities and ENTITIES[name].queryable])
+        pulling.sweep([name for name in SWEPT if name in entities])
     return pulling.result
 
 
@@ -234,10 +238,7 @@ class _Pull:
         if self.alive is None:
             return
         for name in names:
-            entity = ENTITIES[name]
-            if entity.keyed_by != ("Id",) or name in _SINGLE:
-                continue
-            if self.books.count(name) != len(self.alive(entity.table)):
+            if self.books.count(name) != len(self.alive(ENTITIES[name].table)):
                 self._load(name)
                 self.result.resynced.append(name)
 
@@ -252,14 +253,15 @@ class _Pull:
     def _slow_lists(self, entities: Sequence[str], *, full: bool) -> None:
         slow = [name for name in entities if name in _REPORTED_SLOWLY]
         read = {name: _moment(at) for name, at in (self.position.get("slow") or {}).items()}
-        # Counted from the day's beginning, so that the cost a day is known.
-        due = [name for name in slow if full or (last := read.get(name)) is None or self.now - last >= SLOW]
+        due = [name for name in slow if full or self._is_due(name, read.get(name))]
+        preferences = self.books.preferences() if _DAILY & set(due) else {}
         for name in due:
-            if name in _SINGLE:
-                row = self.books.company_info() if name == "CompanyInfo" else self.books.preferences()
-                self._put(name, [_row(ENTITIES[name], row)])
+            if name == "CompanyInfo":
+                self._put(name, [_row(ENTITIES[name], self.books.company_info())])
+            elif name == "Preferences":
+                self._put(name, [_row(ENTITIES[name], preferences)])
             elif name == "ExchangeRate":
-                self._rates()
+                self._rates(ENTITIES["Preferences"].values(preferences))
             else:
                 self._load(name)
         stamps = {name: at.isoformat() for name, at in read.items() if at} | dict.fromkeys(
@@ -267,8 +269,11 @@ class _Pull:
         )
         self.position = {**self.position, "slow": stamps}
 
-    def _rates(self) -> None:
-        preferences = ENTITIES["Preferences"].values(self.books.preferences())
+    def _is_due(self, name: str, last: datetime | None) -> bool:
+        period = timedelta(days=1) if name in _DAILY else timedelta(days=7)
+        return last is None or self.now - last >= period
+
+    def _rates(self, preferences: Mapping[str, Any]) -> None:
         if not preferences["multi_currency"]:
             return
         day = self.now.date().isoformat()
@@ -286,9 +291,6 @@ class _Pull:
         _add(self.result.read, name, len(rows))
         _add(self.result.changed, name, landed.inserted)
         _add(self.result.deleted, name, sum(row.deleted for row in rows))
-
-
-_SINGLE = ("CompanyInfo", "Preferences")
 
 
 def _row(entity: Entity, row: Mapping[str, Any], *, deleted: bool = False) -> MirrorRow:

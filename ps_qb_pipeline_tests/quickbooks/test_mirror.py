@@ -400,8 +400,8 @@ def test_a_failed_landing_moves_no_cursor():
     assert cursors == before
 
 
-def test_slow_lists_are_read_once_a_day():
-    """Tax lists, preferences and rates, which change data capture does not report, cost six calls a day."""
+def test_slow_lists_are_read_once_a_day_or_a_week():
+    """Preferences and rates daily, the tax lists weekly: a tick in between reads nothing of them."""
     books, warehouse, cursors = Scripted(), Warehouse(), Cursors()
     books.put("CompanyCurrency", "1", Code="EUR")
     books.put("CompanyCurrency", "2", Code="USD")
@@ -413,7 +413,19 @@ def test_slow_lists_are_read_once_a_day():
     assert books.queried == []
     books.now += timedelta(hours=2)
     tick(books, warehouse, cursors)
+    assert books.queried == [("CompanyCurrency", "Active = true")]
+    assert "USD|EUR|2026-11-24" in warehouse.tables["exchange_rates"]
+    books.now += timedelta(days=6)
+    tick(books, warehouse, cursors)
     assert {"TaxCode", "TaxRate", "TaxAgency"} <= {name for name, _ in books.queried}
+
+
+def test_a_sweep_costs_seven_reads():
+    """Only what we write is counted."""
+    books, warehouse, cursors = Scripted(), Warehouse(), Cursors()
+    tick(books, warehouse, cursors)
+    tick(books, warehouse, cursors, sweep=True)
+    assert len(books.counted) == 7
 
 
 def test_every_transaction_is_mirrored_with_its_lines():
