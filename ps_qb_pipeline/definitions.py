@@ -43,7 +43,7 @@ def build_defs(
         assets=[asset for one in runtimes.values() for asset in connection_assets(one, models, contracts)],
         asset_checks=[check for checks in expected.values() for check in checks],
         jobs=[
-            *asset_jobs(runtimes),
+            *asset_jobs(runtimes, without=[check for checks in expected.values() for check in checks]),
             *(expectation_job(one, expected[name]) for name, one in runtimes.items()),
         ],
         sensors=[change_sensor(one, seconds=SENSOR_SECONDS) for one in runtimes.values()],

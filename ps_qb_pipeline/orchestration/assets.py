@@ -4,11 +4,11 @@ What lives here: asset specifications and the few lines that call a step and rep
 What does not: work (``steps``), what metadata looks like (``metadata``).
 See https://docs.dagster.io/guides/build/assets/defining-assets
 
+Annotations are not postponed here: Dagster reads them when it makes the assets.
+
 A key is ``[connection, layer, table]``, so that a table of the warehouse is found from its asset and
 the other way round.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any

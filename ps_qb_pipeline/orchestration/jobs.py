@@ -26,33 +26,32 @@ _EVERY = (
 )
 
 
-def asset_jobs(connections: Iterable[str]) -> list[dg.UnresolvedAssetJobDefinition]:
-    """The three jobs of every connection, and the same three over all connections at once."""
+def asset_jobs(
+    connections: Iterable[str], *, without: Iterable[dg.AssetChecksDefinition] = ()
+) -> list[dg.UnresolvedAssetJobDefinition]:
+    """The three jobs of every connection, and the same three over all connections at once.
+
+    ``without`` are checks that have a job of their own.
+    """
     names = list(connections)
-    jobs = [
-        _job(kind, layers, words, [name], f"{kind}_{name}")
-        for kind, layers, words in _EVERY
-        for name in names
-    ]
-    return jobs + [_job(kind, layers, words, names, kind) for kind, layers, words in _EVERY if names]
+    apart = dg.AssetSelection.checks(*(key for definition in without for key in definition.check_keys))
+    jobs = []
+    for kind, layers, words in _EVERY:
+        for covered, job_name in [([name], f"{kind}_{name}") for name in names] + [(names, kind)]:
+            groups = [f"{name}_{layer}" for name in covered for layer in layers]
+            jobs.append(
+                dg.define_asset_job(
+                    job_name,
+                    selection=dg.AssetSelection.groups(*groups) - apart,
+                    config=_full(covered) if kind == "full_refresh" else None,
+                    description=f"{words} {'All connections' if job_name == kind else covered[0]}.",
+                    executor_def=dg.in_process_executor,
+                    tags={"dagster/priority": "-10"} if kind == "full_refresh" else None,
+                )
+            )
+    return jobs
 
 
-def _job(
-    kind: str, layers: tuple[str, ...], words: str, names: list[str], job_name: str
-) -> dg.UnresolvedAssetJobDefinition:
-    groups = [f"{name}_{layer}" for name in names for layer in layers]
-    config: dict[str, Any] | None = None
-    if kind == "full_refresh":
-        config = {
-            "ops": {
-                f"{name}__{step}": {"config": FULL} for name in names for step in ("shop", "ledger", "books")
-            }
-        }
-    return dg.define_asset_job(
-        job_name,
-        selection=dg.AssetSelection.groups(*groups),
-        config=config,
-        description=words + (f" Connection {names[0]}." if job_name != kind else " All connections."),
-        executor_def=dg.in_process_executor,
-        tags={"dagster/priority": "-10"} if kind == "full_refresh" else None,
-    )
+def _full(connections: list[str]) -> dict[str, Any]:
+    steps = (f"{name}__{step}" for name in connections for step in ("shop", "ledger", "books"))
+    return {"ops": {step: {"config": FULL} for step in steps}}

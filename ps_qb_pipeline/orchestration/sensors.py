@@ -4,8 +4,6 @@ What lives here: noticing that a shop has changed, and the times of the nightly 
 reading the changes (the run does). See https://docs.dagster.io/guides/automate/sensors
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ps_qb_pipeline.orchestration.runtime import Runtime
