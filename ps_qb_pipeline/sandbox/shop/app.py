@@ -50,6 +50,8 @@ def create_app(
     state_path: Path | str | None = None,
     shop_dir: Path | str | None = None,
     base_url: str = "http://127.0.0.1:8781/",
+    retail_orders: int = 300,
+    retail_data: Path | str | None = None,
 ) -> Starlette:
     """A PrestaShop web service over a bundled or given shop.
 
@@ -59,6 +61,8 @@ def create_app(
         state_path: the SQLite file that keeps what happens to the shop; none keeps it in memory.
         shop_dir: a directory of ``<resource>.json`` lists to serve instead of a bundled shop.
         base_url: the shop's address; a request for another host is redirected to it.
+        retail_orders: how many invoices the shop ``retail`` is made of.
+        retail_data: a directory with the parquet files of "Online Retail"; none takes the bundled 300 invoices.
 
     Errors:
         SettingsError: the key is not 32 characters long, or the directory cannot be used.
@@ -66,11 +70,15 @@ def create_app(
     """
     if len(key) != 32:
         raise SettingsError(f"a web service key has 32 characters, this one has {len(key)}")
-    first_rows, identity = seeds.source(shop, None if shop_dir is None else Path(shop_dir))
+    source = seeds.source(
+        shop,
+        shop_dir=None if shop_dir is None else Path(shop_dir),
+        retail_orders=retail_orders,
+        retail_data=None if retail_data is None else Path(retail_data),
+    )
     opened = Shop.opened(
-        first_rows,
+        source,
         state_path=None if state_path is None else Path(state_path),
-        identity=identity,
         base_url=base_url.rstrip("/") + "/",
         key=key,
     )

@@ -88,6 +88,8 @@ class _Draft:
     country: int
     state: int
     products: Both = field(default_factory=Both)
+    exact: Both = field(default_factory=Both)
+    """The goods as the core adds them up to the amount that is due: unrounded, unless items are rounded."""
     lines: list[Row] = field(default_factory=list)
 
 
@@ -135,7 +137,7 @@ def place(shop: Shop, cart: Cart, chance: Random) -> int:
     wrapping = _wrapping(shop, draft)
     discounts = _discounts(draft, products, shipping)
     discount = sum((amount for _, amount in discounts), Both()).money(draft.rounding)
-    total = products + shipping + wrapping - discount
+    total = draft.exact.money(draft.rounding) + shipping + wrapping - discount
     now = shop.now()
     id_cart = cart.id_cart or _cart_row(shop, draft)
     order = shop.insert("orders", _order_row(draft, products, shipping, wrapping, discount, total) | {
@@ -184,6 +186,8 @@ def _add_line(shop: Shop, draft: _Draft, item: Item) -> None:
     line = detail_row(shop, item, draft.rounding, draft.rate, draft.country, draft.state)
     draft.lines.append(line | {"id_shop": draft.cart.id_shop})
     draft.products += Both(Decimal(line["total_price_tax_excl"]), Decimal(line["total_price_tax_incl"]))
+    unit = Both(Decimal(line["unit_price_tax_excl"]), Decimal(line["unit_price_tax_incl"]))
+    draft.exact += Both(unit.excl * item.quantity, unit.incl * item.quantity)
 
 
 def detail_row(

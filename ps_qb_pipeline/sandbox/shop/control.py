@@ -60,6 +60,7 @@ def status(shop: Shop) -> dict[str, Any]:
         "faults": [fault.told() for fault in shop.faults.active],
         "settings": asdict(shop.settings),
         "requests": dict(shop.requests),
+        "made_of": dict(shop.source.counts) if shop.source else {},
     }
 
 

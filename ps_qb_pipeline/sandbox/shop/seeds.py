@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
@@ -30,17 +31,47 @@ REFERENCE = (
 )  # fmt: skip
 
 
-def source(shop: str, shop_dir: Path | None) -> tuple[Callable[[], Rows], str]:
-    """How the first rows of a shop are made, and the name by which a state file knows it again.
+Chunks = Iterable[tuple[str, Iterable[Row]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How the first rows of a shop are made."""
+
+    chunks: Callable[[], Chunks]
+    """Gives (resource, rows), as often as it is called."""
+    identity: str
+    """The name by which a state file knows its shop again."""
+    counts: Mapping[str, int]
+    """What was made of the data and what was left out, known once the chunks were read."""
+
+
+def source(
+    shop: str, *, shop_dir: Path | None = None, retail_orders: int = 300, retail_data: Path | None = None
+) -> Source:
+    """The source of a shop's first rows.
 
     Errors:
-        SettingsError: the directory cannot be used.
+        SettingsError: the shop is unknown, or a directory cannot be used.
     """
     if shop_dir is not None:
         rows = directory(shop_dir)
-        return partial(directory, shop_dir), f"{shop_dir.name} {fingerprint(rows)}"
-    make = empty if shop == "empty" else partial(bundled, shop)
-    return make, f"{shop} {fingerprint(make())}"
+        return Source(lambda: directory(shop_dir).items(), f"{shop_dir.name} {fingerprint(rows)}", {})
+    if shop == "retail":
+        from ps_qb_pipeline.sandbox.shop.retail import Retail
+
+        retail = Retail(retail_orders, retail_data)
+        origin = "bundled" if retail_data is None else "whole"
+        return Source(retail, f"retail {origin} {retail_orders} {retail.seed}", retail.counts)
+    makers: dict[str, Callable[[], Rows]] = {
+        "boutique": partial(bundled, "boutique"),
+        "recorded": partial(bundled, "recorded"),
+        "empty": empty,
+    }
+    if shop not in makers:
+        raise SettingsError(f"shop {shop} is unknown; known are boutique, retail, recorded, empty")
+    make = makers[shop]
+    return Source(lambda: make().items(), f"{shop} {fingerprint(make())}", {})
 
 
 def bundled(name: str) -> Rows:
@@ -51,8 +82,8 @@ def bundled(name: str) -> Rows:
 
 
 def empty() -> Rows:
-    """A shop just installed: countries, taxes, states of orders, and no customer."""
-    rows = bundled("recorded")
+    """A shop just set up: countries, taxes, states of orders, carriers, and no customer."""
+    rows = bundled("recorded") | bundled("boutique")
     return {name: rows[name] for name in REFERENCE if name in rows}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,8 @@ from zoneinfo import ZoneInfo
 from ps_qb_pipeline.sandbox.shop.faults import Faults
 from ps_qb_pipeline.sandbox.shop.journal import Journal
 from ps_qb_pipeline.sandbox.shop.resources import METHODS, resources
+from ps_qb_pipeline.sandbox.shop.seeds import Source
 from ps_qb_pipeline.sandbox.shop.tables import Row, Table, comparable
-
-ROWS = Mapping[str, Iterable[Row]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +76,17 @@ class Shop:
     faults: Faults = field(default_factory=Faults)
     requests: Counter[str] = field(default_factory=Counter)
     """How often each resource was asked, by "METHOD resource"; not kept over a restart."""
-    first_rows: Callable[[], ROWS] = dict
+    source: Source | None = None
 
     @classmethod
-    def opened(
-        cls,
-        first_rows: Callable[[], ROWS],
-        *,
-        state_path: Path | None,
-        identity: str,
-        base_url: str,
-        key: str,
-    ) -> Shop:
+    def opened(cls, source: Source, *, state_path: Path | None, base_url: str, key: str) -> Shop:
         """The shop with its first rows and whatever happened to it since."""
         shop = cls(
             tables={},
-            journal=Journal(state_path, identity),
+            journal=Journal(state_path, source.identity),
             base_url=base_url,
             keys={key: Key(full_rights())},
-            first_rows=first_rows,
+            source=source,
         )
         shop._fill()
         for name, row_id, row in shop.journal.changes():
@@ -117,7 +108,7 @@ class Shop:
 
     def _fill(self) -> None:
         self.tables = {name: Table(resource) for name, resource in resources().items()}
-        for name, rows in self.first_rows().items():
+        for name, rows in self.source.chunks() if self.source else ():
             if name in self.tables:
                 self.tables[name].load(rows)
 

@@ -72,7 +72,7 @@ class Table:
         self.resource = resource
         self.columns: tuple[str, ...] = (*resource.by_name, "associations")
         self._place = {name: i for i, name in enumerate(self.columns)}
-        self._unset = tuple(f.unset for f in resource.by_name.values())
+        self._unset = [*(f.unset for f in resource.by_name.values()), None]
         self._rows: dict[int, tuple[Any, ...]] = {}
         self._ids: list[int] = []
         self._ids_dirty = False
@@ -135,9 +135,12 @@ class Table:
             self._reindex(row_id, old, None)
 
     def _packed(self, row: Row) -> tuple[Any, ...]:
-        values = [row.get(name, default) for name, default in zip(self.columns, self._unset, strict=False)]
-        values.append(row.get("associations"))
-        return tuple(sys.intern(v) if type(v) is str and len(v) < 40 else v for v in values)
+        values = list(self._unset)
+        for name, value in row.items():
+            place = self._place.get(name)
+            if place is not None:
+                values[place] = sys.intern(value) if type(value) is str and len(value) < 40 else value
+        return tuple(values)
 
     # -------------------------------------------------------------------------------- indexes
 

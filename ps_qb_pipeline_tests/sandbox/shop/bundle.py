@@ -3,15 +3,18 @@
 What lives here: the only way in which the files of ``ps_qb_pipeline/sandbox/shop/data`` are made, so
 that they can be made again. What does not: anything that the shop needs while it runs.
 
-    python -m ps_qb_pipeline_tests.sandbox.shop.bundle RECORDINGS CORPUS
+    python -m ps_qb_pipeline_tests.sandbox.shop.bundle RECORDINGS CORPUS RETAIL
 
 RECORDINGS is a directory of recorded calls of the web service, CORPUS one that holds
-``webservice/<resource>.json`` and ``index.json`` (order id to tags).
+``webservice/<resource>.json`` and ``index.json`` (order id to tags), RETAIL one with the parquet files of
+"Online Retail".
 """
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import re
 import sys
@@ -19,6 +22,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
+
+from ps_qb_pipeline.sandbox.shop.retail_lines import read
 
 DATA = Path(__file__).parents[3] / "ps_qb_pipeline" / "sandbox" / "shop" / "data"
 HREF = "{http://www.w3.org/1999/xlink}href"
@@ -67,7 +72,7 @@ FORBIDDEN = {
 }
 
 
-def main(recordings: Path, corpus: Path) -> None:
+def main(recordings: Path, corpus: Path, retail: Path) -> None:
     """Write every bundled file."""
     corpus_rows = read_corpus(corpus / "webservice")
     rows = union_of_rows(recordings)
@@ -76,6 +81,7 @@ def main(recordings: Path, corpus: Path) -> None:
     write_rows("recorded", recorded_shop(recordings, rows))
     index = json.loads((corpus / "index.json").read_text(encoding="utf-8"))
     write_rows("boutique", boutique(corpus_rows, index, rows))
+    write_retail(retail)
 
 
 # ------------------------------------------------------------------------------------ resources
@@ -384,6 +390,30 @@ def chosen_orders(
     return [o for o in orders if o["reference"] in chosen]
 
 
+def write_retail(directory: Path) -> None:
+    """The lines of 300 invoices as they are in the data, in the order of the data."""
+    invoices = read(directory, 300)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for invoice in invoices:
+        for line in invoice.lines:
+            customer = invoice.customer or ""
+            row = (
+                invoice.number,
+                line.code,
+                line.name,
+                line.quantity,
+                invoice.when,
+                line.price,
+                customer,
+                invoice.country,
+            )
+            writer.writerow(row)
+    raw = text.getvalue().encode()
+    (DATA / "retail_lines.csv.gz").write_bytes(gzip.compress(raw, 9, mtime=0))
+    print("retail", len(invoices), len(raw), (DATA / "retail_lines.csv.gz").stat().st_size)
+
+
 def write_rows(name: str, shop: dict[str, list[dict[str, Any]]]) -> None:
     """One compressed file, the same bytes for the same rows."""
     body = json.dumps(shop, ensure_ascii=False, separators=(",", ":")).encode()
@@ -393,4 +423,4 @@ def write_rows(name: str, shop: dict[str, list[dict[str, Any]]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*(Path(argument) for argument in sys.argv[1:4]))
