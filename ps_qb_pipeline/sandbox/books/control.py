@@ -10,13 +10,15 @@ import random
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from ps_qb_pipeline.sandbox.books import api
-from ps_qb_pipeline.sandbox.books.codec import Json
+from ps_qb_pipeline.sandbox.books.codec import Json, dumps
 from ps_qb_pipeline.sandbox.books.company import Company
 from ps_qb_pipeline.sandbox.books.limits import Limits
+from ps_qb_pipeline.sandbox.books.merge import merge
 from ps_qb_pipeline.sandbox.books.oauth import Authority
+from ps_qb_pipeline.sandbox.books.webhooks import Webhooks
 
 Kind = Literal[
     "throttle", "error_before", "error_after", "drop_before", "lost_reply", "late_commit", "slow_drip", "truncate",
@@ -98,8 +100,12 @@ class Control:
     counts: Counter[str] = field(default_factory=Counter)
     refresh_seconds: float = 0.0
     consent: str = "ask"
-    webhooks: Any = None
+    webhooks: Webhooks = field(init=False)
     dice: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - not for secrets
+
+    def __post_init__(self) -> None:
+        """Give the company its notifications."""
+        self.webhooks = Webhooks(self.company)
 
     def strike(self, method: str, path: str) -> Trouble | None:
         """Return the fault that strikes this request, if any."""
@@ -116,6 +122,8 @@ class Control:
         self.late = [entry for entry in self.late if entry.due > now]
         for entry in due:
             api.handle(self.company, entry.request)
+            events, self.company.events = self.company.events, []
+            self.webhooks.accept(events)
         return len(due)
 
     # The document ----------------------------------------------------------------------------------
@@ -128,6 +136,8 @@ class Control:
                 known = sorted(name.removeprefix("_set_") for name in dir(self) if name.startswith("_set_"))
                 raise ValueError(f"{section} is no lever; there are {', '.join(known)}")
             lever(value)
+        events, self.company.events = self.company.events, []
+        self.webhooks.accept(events)
         return self.state()
 
     def _set_clock(self, value: Json) -> None:
@@ -187,9 +197,18 @@ class Control:
         self.consent = value
 
     def _set_webhooks(self, value: Json) -> None:
-        if self.webhooks is None:
-            raise ValueError("this company sends no webhooks")
         self.webhooks.change(value)
+
+    def _set_preferences(self, value: Json) -> None:
+        """Change settings as a person does on the settings pages."""
+        before = self.company.preferences()
+        body = before | {name: before.get(name, {}) | group for name, group in value.items()}
+        reply = api.handle(self.company, api.Request("POST", ("preferences",), {}, dumps(body)))
+        if reply.status != 200:
+            raise ValueError(reply.body.decode())
+
+    def _set_merge(self, value: Json) -> None:
+        merge(self.company, str(value["entity"]), int(value["from"]), int(value["into"]))
 
     def state(self) -> Json:
         """Return everything that can be set, and what was counted."""
@@ -217,5 +236,5 @@ class Control:
             },
             "consent": self.consent,
             "ledger": {"sum": sums[0] / 100, "entries": sums[1]},
-            "webhooks": None if self.webhooks is None else self.webhooks.as_json(),
+            "webhooks": self.webhooks.as_json(),
         }

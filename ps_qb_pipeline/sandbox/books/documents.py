@@ -6,6 +6,7 @@ What lives here: dates, currency, numbers, totals, defaults by entity, voiding. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -116,12 +117,6 @@ def _zeroed(line: Json) -> Json:
     return copy
 
 
-def keep_tax(merged: Json, before: Json, fresh: Json) -> None:
-    """Keep tax that a client once set, when a sparse update leaves lines and tax alone."""
-    if "TxnTaxDetail" in before and "TxnTaxDetail" not in fresh and "Line" in merged:
-        merged["TxnTaxDetail"] = before["TxnTaxDetail"]
-
-
 # Shared steps --------------------------------------------------------------------------------------
 
 
@@ -207,6 +202,9 @@ def _sale(company: Company, body: Json, before: Json | None) -> None:
             body[name]["Id"] = str(company.store.next("id:address", 1))
     if body.get("EmailStatus") == "NeedToSend" and not body.get("BillEmail", {}).get("Address"):
         raise faults.required("BillEmail")
+    address = body.get("BillEmail", {}).get("Address", "")
+    if address and not re.search(r"[^@\s]@[^@\s]+\.", address):
+        raise faults.invalid_email(address)
     body.setdefault("EmailStatus", "NotSet")
     body.setdefault("PrintStatus", "NotSet")
     body.setdefault("CustomField", [])

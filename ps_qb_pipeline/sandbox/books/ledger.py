@@ -111,7 +111,20 @@ def postings(
 
 def year_start(company: Company, day: str) -> str:
     """Return the first day of the fiscal year in which ``day`` lies."""
-    months = "January February March April May June July August September October November December".split()
+    months = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
     name = str(company.preference("AccountingInfoPrefs", "FirstMonthOfFiscalYear", "January"))
     month = months.index(name) + 1 if name in months else 1
     at = date.fromisoformat(day)

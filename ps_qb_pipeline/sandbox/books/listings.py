@@ -17,7 +17,7 @@ from ps_qb_pipeline.sandbox.books.codec import Json, amount, cents, decimal, loa
 from ps_qb_pipeline.sandbox.books.company import Company
 from ps_qb_pipeline.sandbox.books.layout import Column, cell, data, money, report, section, total
 from ps_qb_pipeline.sandbox.books.ledger import Posting
-from ps_qb_pipeline.sandbox.books.reports import LABEL, Wanted
+from ps_qb_pipeline.sandbox.books.reports import Wanted
 
 LEDGER_COLUMNS = {
     "tx_date": Column("Date", "Date", "tx_date"),
@@ -182,7 +182,7 @@ def journal(company: Company, wanted: Wanted) -> Json:
     )
     postings = ledger.postings(company, wanted.frame.first, wanted.frame.last)
     context = _Context(company, postings)
-    rows = []
+    rows: list[Json] = []
     by_document: dict[tuple[str, int], list[Posting]] = defaultdict(list)
     for posting in postings:
         by_document[posting.entity, posting.id].append(posting)
@@ -295,7 +295,7 @@ def _aged(scope: str) -> Callable[[Company, Wanted], Json]:
         names = ledger.party_names(company)
         ages: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
         for _, body, value in _open_documents(company, scope):
-            ages[_owner(body, scope)][_bucket(body.get("DueDate", body["TxnDate"]), wanted.frame.last)] += (
+            ages[_owner(body, scope)][_bucket(str(body.get("DueDate") or body["TxnDate"]), wanted.frame.last)] += (
                 value
             )
         rows = []

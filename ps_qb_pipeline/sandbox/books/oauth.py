@@ -12,6 +12,7 @@ import hmac
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+from ps_qb_pipeline.sandbox.books import identity
 from ps_qb_pipeline.sandbox.books.codec import Json
 from ps_qb_pipeline.sandbox.books.company import Company
 
@@ -70,10 +71,12 @@ class Authority:
         if self._find(refresh_token, "refresh") is None:
             self._save(refresh_token, "refresh", self.company.store.next("grant", 1), REFRESH_SECONDS)
 
-    def grant(self) -> str:
-        """Return an authorization code, as the consent page does when a person agrees."""
+    def grant(self, scope: str = "") -> str:
+        """Return an authorization code for a scope, as the consent page does when a person agrees."""
         code = self._mint("code")
-        self._save(code, "code", self.company.store.next("grant", 1), CODE_SECONDS)
+        pair = self.company.store.next("grant", 1)
+        self._save(code, "code", pair, CODE_SECONDS)
+        self.company.store.set(f"scope:{pair}", scope)
         return code
 
     def allows(self, access_token: str) -> bool:
@@ -111,7 +114,10 @@ class Authority:
         self._state(code, "used")
         value = self._mint("refresh")
         self._save(value, "refresh", found[0], REFRESH_SECONDS)
-        return self._issue(found[0], value, hard_expiry=hard_expiry)
+        answer = self._issue(found[0], value, hard_expiry=hard_expiry)
+        if "openid" in str(self.company.store.setting(f"scope:{found[0]}", "")).split():
+            answer.body["id_token"] = identity.token(self.company, self.client_id, ACCESS_SECONDS)
+        return answer
 
     def _refresh(self, value: str, *, hard_expiry: bool) -> Answer:
         if self._find(value, "access") is not None:

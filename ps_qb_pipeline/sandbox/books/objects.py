@@ -128,8 +128,8 @@ def update(company: Company, entity: Entity, body: Json, *, options: frozenset[s
         if name in before:
             merged[name] = before[name]
     _require(entity, merged)
-    if "Line" not in fresh:
-        documents.keep_tax(merged, before, fresh)
+    if sparse and "Line" in fresh and "TxnTaxDetail" not in fresh:
+        merged.pop("TxnTaxDetail", None)  # new amounts are taxed anew
     return _store(company, entity, row.id, merged, row, options)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-
 from ps_qb_pipeline.sandbox.books import faults, ledger
 from ps_qb_pipeline.sandbox.books.codec import Json
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -278,13 +277,14 @@ def balance_sheet(company: Company, wanted: Wanted) -> Json:
         "Liabilities and Equity", "TotalLiabilitiesAndEquity", [liabilities, (own, equity)]
     )
     rows = [*assets, *both]
-    for row, label, values in zip(
-        rows, ("TOTAL ASSETS", "TOTAL LIABILITIES AND EQUITY"), (sums, both_sums), strict=False
-    ):
-        if row["group"] != "TotalAssets":
-            label, values = "TOTAL LIABILITIES AND EQUITY", both_sums
-        row["Header"]["ColData"][0] = cell(label.removeprefix("TOTAL "))
-        row["Summary"]["ColData"] = _summary(label, values)
+    titles = {
+        "TotalAssets": ("ASSETS", sums),
+        "TotalLiabilitiesAndEquity": ("LIABILITIES AND EQUITY", both_sums),
+    }
+    for row in rows:
+        label, values = titles[row["group"]]
+        row["Header"]["ColData"][0] = cell(label)
+        row["Summary"]["ColData"] = _summary(f"TOTAL {label}", values)
     if not any(figures):
         rows = []
     options = [{"Name": "AccountingStandard", "Value": "GAAP"}]
@@ -327,7 +327,7 @@ _ORDER = (
 
 
 def _full_name(known: dict[int, ledger.Account], ident: int) -> str:
-    names = []
+    names: list[str] = []
     while ident in known:
         names.insert(0, known[ident].name)
         ident = known[ident].parent

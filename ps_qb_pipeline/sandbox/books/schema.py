@@ -58,6 +58,7 @@ TEXT_LIMITS = {
     "MemoRef.value": 1000,
 }
 EVERY_TYPE_LIMITS = {"PrivateNote": 4000, "PaymentRefNum": 21, "DocNumber": 21}
+LARGEST = 10**12
 REFERENCE_KEYS = frozenset({"value", "name", "type"})
 ENVELOPE_KEYS = frozenset({"domain", "sparse", "status"})
 
@@ -261,7 +262,7 @@ def _one(field: Field, value: Any, seen: Checked, where: str) -> Any:
 
 def _number(value: Any, seen: Checked, where: str) -> Any:
     number = decimal(value)
-    if number is None:
+    if number is None or abs(number) >= LARGEST:
         raise faults.invalid_number(where, value)
     if isinstance(value, str):
         seen.text_numbers += 1

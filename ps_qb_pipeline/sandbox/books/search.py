@@ -155,26 +155,29 @@ def _column(company: Company, entity: Entity, condition: Condition) -> tuple[str
     field, operator, wanted = condition.field, condition.operator, list(condition.values)
     marks = ",".join("?" * len(wanted))
     if field == "Id":
-        if not all(value.strip().isdigit() for value in wanted):
-            if entity.name == "TaxCode" and company.is_us:
-                return "id=0", []
-            raise faults.query_invalid("Id should be a valid number")
-        return f"id in ({marks})", [int(value) for value in wanted]
-    if field == "Active" and operator in {"=", "in"}:
-        return f"active in ({marks})", [int(value.lower() == "true") for value in wanted]
+        return _ids(company, entity, wanted)
     if field in TIMES and operator in SQL_OPERATORS:
         try:
             instant = _instant(company)(company.clock.today() if wanted[0] == "current_date" else wanted[0])
         except ValueError:
             raise faults.query_invalid(f"Invalid date-time for property {field}") from None
         return f"{TIMES[field]}{operator}?", [key(instant)]
-    if operator not in {"=", "in"} or not all(value.strip() for value in wanted):
+    if operator not in {"=", "in"}:
         return None
-    if field == entity.name_field:
-        return f"name in ({marks})", [value.lower() for value in wanted]
-    if field == "DocNumber" or (field == "Sku" and entity.name == "Item"):
-        return f"number in ({marks})", [value.lower() for value in wanted]
-    return None
+    if field == "Active":
+        return f"active in ({marks})", [int(value.lower() == "true") for value in wanted]
+    is_number = field == "DocNumber" or (field == "Sku" and entity.name == "Item")
+    column = "name" if field == entity.name_field else "number" if is_number else ""
+    if not column or not all(value.strip() for value in wanted):
+        return None
+    return f"{column} in ({marks})", [value.lower() for value in wanted]
+
+
+def _ids(company: Company, entity: Entity, wanted: list[str]) -> tuple[str, list[Any]]:
+    numbers = [int(value) for value in wanted if value.strip().isdigit()]
+    if len(numbers) < len(wanted) and not (entity.name == "TaxCode" and company.is_us):
+        raise faults.query_invalid("Id should be a valid number")
+    return f"id in ({','.join('?' * len(numbers))})", numbers
 
 
 # Change data capture -------------------------------------------------------------------------------

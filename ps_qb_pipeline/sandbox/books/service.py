@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
+import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ps_qb_pipeline.sandbox.books import api, faults
+from ps_qb_pipeline.sandbox.books import api, faults, identity
 from ps_qb_pipeline.sandbox.books.codec import dumps, loads
 from ps_qb_pipeline.sandbox.books.control import Control, Late, Trouble
 from ps_qb_pipeline.sandbox.books.faults import Problem, Refusal
@@ -36,7 +37,7 @@ REVEAL = {
     "error_after": 500,
     "late_commit": 504,
     "html": 200,
-    "fault": 400,
+    "forbidden": 403,
 }
 
 
@@ -78,9 +79,12 @@ class Service:
             self.company.store.close()
 
     async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(0.1)
-            self.control.run_late()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                await asyncio.sleep(0.05)
+                self.control.run_late()
+                while await self.control.webhooks.deliver(client):
+                    pass
 
     # OAuth -----------------------------------------------------------------------------------------
 
@@ -91,7 +95,7 @@ class Service:
         base = str(request.base_url).rstrip("/")
         return JSONResponse(
             {
-                "issuer": "https://oauth.platform.intuit.com/op/v1",
+                "issuer": identity.ISSUER,
                 "authorization_endpoint": f"{base}/connect/oauth2",
                 "token_endpoint": f"{base}/oauth2/v1/tokens/bearer",
                 "userinfo_endpoint": f"{base}/v1/openid_connect/userinfo",
@@ -166,15 +170,19 @@ class Service:
         state = query.get("state", "")
         values = {"error": "access_denied", "state": state}
         if decision == "grant":
-            values = {"code": self.authority.grant(), "state": state, "realmId": self.options.realm}
+            values = {
+                "code": self.authority.grant(query.get("scope", "")),
+                "state": state,
+                "realmId": self.options.realm,
+            }
         return RedirectResponse(
             f"{target}{'&' if '?' in target else '?'}{urlencode(values)}", status_code=302
         )
 
     async def keys(self, request: HttpRequest) -> Response:
-        """Answer the key set of identity tokens: the sandbox issues none, so it is empty."""
+        """Answer the key set that identity tokens are signed with."""
         del request
-        return JSONResponse({"keys": []})
+        return JSONResponse(identity.key_set(self.company))
 
     async def userinfo(self, request: HttpRequest) -> Response:
         """Answer who has connected the app."""
@@ -240,8 +248,7 @@ class Service:
 
     def _publish(self) -> None:
         events, self.company.events = self.company.events, []
-        if self.control.webhooks is not None:
-            self.control.webhooks.accept(events)
+        self.control.webhooks.accept(events)
 
     def _count(self, wanted: api.Request, reply: api.Reply) -> None:
         counts = self.control.counts
@@ -272,17 +279,17 @@ class Service:
         if struck.kind == "unauthorized":
             return self._unauthorized()
         status = struck.status or REVEAL.get(struck.kind, 400)
-        if struck.kind == "throttle":
-            return self._formed(faults.throttled(), struck, status)
-        if struck.kind == "forbidden":
-            return self._formed(faults.not_authorized(), struck, struck.status or 403)
         if struck.kind == "html":
             return self._stamp(Response(MAINTENANCE, status_code=status, media_type="text/html"))
-        if struck.kind == "fault":
-            return self._formed(
-                Refusal(Problem(struck.code, "An injected fault", struck.detail)), struck, status
-            )
-        return self._formed(faults.broken(status), struck, status)
+        refusals = {
+            "throttle": faults.throttled(),
+            "forbidden": faults.not_authorized(),
+            "fault": Refusal(Problem(struck.code, "An injected fault", struck.detail)),
+        }
+        reply = self._formed(refusals.get(struck.kind, faults.broken(status)), struck, status)
+        if struck.kind == "throttle" and self.company.switches.retry_after == "present":
+            reply.headers["retry-after"] = "60"
+        return reply
 
     def _after(self, struck: Trouble, reply: Response) -> Response:
         """Return what the client gets of a request that was carried out."""
@@ -344,9 +351,7 @@ class Service:
             return JSONResponse(self.control.state())
         try:
             document = json.loads(await request.body() or b"{}")
-            if not isinstance(document, dict):
-                raise ValueError("the control document is a JSON object")
-            return Response(dumps(self.control.apply(document)), media_type="application/json")
+            return Response(dumps(self.control.apply(dict(document))), media_type="application/json")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
 
@@ -373,6 +378,7 @@ class Cut(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send what is to be sent."""
+        del receive
         if self.reply is None:
             await _abort(scope)
             return

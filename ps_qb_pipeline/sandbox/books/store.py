@@ -132,10 +132,7 @@ class Store:
 
     def get(self, entity: str, ident: int) -> Row | None:
         """Return one object, deleted ones included."""
-        found = self.connection.execute(
-            f"select {COLUMNS} from rows where entity=? and id=?", (entity, ident)
-        ).fetchone()
-        return None if found is None else _row(found)
+        return self._first("entity=? and id=?", (entity, ident))
 
     def by_name(self, entity: str, name: str) -> Row | None:
         """Return the first object of this name (case ignored) that is not deleted."""
