@@ -1,9 +1,14 @@
 """The books as a Starlette application: routes.
 
-What lives here: which URL goes where. What does not: what happens there (``service``).
+What lives here: which URL goes where, and the connection under a request. What does not: what happens
+there (``service``).
 """
 
 from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -11,14 +16,26 @@ from starlette.types import Receive, Scope, Send
 
 from ps_qb_pipeline.sandbox.books.service import BooksOptions, Service
 
+__all__ = ["BooksApp", "BooksOptions", "create_app"]
+
 
 class BooksApp(Starlette):
-    """An application that lets its endpoints close the connection under a reply, where a server allows it."""
+    """An application that knows the connection it answers on, where the server shows it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        scope["transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        """Serve one request; an injected fault may close its connection through ``scope["transport"]``."""
+        transport = getattr(getattr(send, "__self__", None), "transport", None)
+        scope["transport"] = transport
+        if transport is not None:
+            _without_delay(transport)
         await super().__call__(scope, receive, send)
+
+
+def _without_delay(transport: asyncio.BaseTransport) -> None:
+    """Turn Nagle's delay off, which asyncio leaves on for sockets made without naming their protocol."""
+    connection = transport.get_extra_info("socket")
+    with contextlib.suppress(AttributeError, OSError):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def create_app(options: BooksOptions | None = None) -> Starlette:
