@@ -6,10 +6,10 @@ lines as (
     select * from marts.profit_lines
 ),
 
-final as (
+summed as (
     select
         customer_id,
-        min(customer_name) as customer_name,
+        max(document_key) as document_key,
         count(distinct order_id) as orders,
         sum(units) as units,
         sum(gross_sales) as gross_sales,
@@ -25,6 +25,15 @@ final as (
         sum(income) as income
     from lines
     group by customer_id
+),
+
+final as (
+    select
+        summed.customer_id,
+        coalesce(documents.customer_name, '') as customer_name,
+        summed.* exclude (customer_id, document_key)
+    from summed
+    left join ledger.documents as documents on summed.document_key = documents.key
 )
 
 select * from final

@@ -6,13 +6,12 @@ lines as (
     select * from marts.profit_lines
 ),
 
-final as (
+summed as (
     select
         id_shop,
         product_id,
         product_attribute_id,
         min(sku) as sku,
-        min(product_name) as product_name,
         min(category_id) as category_id,
         count(distinct order_id) as orders,
         sum(units) as units,
@@ -29,6 +28,36 @@ final as (
         sum(income) as income
     from lines
     group by id_shop, product_id, product_attribute_id
+),
+
+products as (
+    select
+        id,
+        name
+    from staging.prestashop_products
+),
+
+-- What the shop has deleted since is named as it was sold.
+sold as (
+    select
+        product_id,
+        max(product_name) as name
+    from staging.prestashop_order_details
+    where product_id not in (select products.id from products)
+    group by all
+),
+
+final as (
+    select
+        summed.id_shop,
+        summed.product_id,
+        summed.product_attribute_id,
+        summed.sku,
+        coalesce(products.name, sold.name, '') as product_name,
+        summed.* exclude (id_shop, product_id, product_attribute_id, sku)
+    from summed
+    left join products on summed.product_id = products.id
+    left join sold on summed.product_id = sold.product_id
 )
 
 select * from final

@@ -3,24 +3,19 @@
 -- Grain: one row per line of a sale or refund document, discounts that no line can carry included.
 with
 
-documents as (
+addresses as (
     select
-        key,
-        type,
-        role,
-        order_id,
-        id_shop,
-        reference,
-        txn_date,
-        currency,
-        coalesce(exchange_rate, 1) as rate,
-        exchange_rate is not null as foreign_currency,
-        customer_key,
-        customer_name,
-        live as in_books,
-        if(measure = 'refunds', -1, 1) as sign
-    from recon.pairs
-    where measure in ('sales', 'refunds') and not coalesce(class = hold_code, false)
+        addresses.id,
+        countries.iso_code as country
+    from staging.prestashop_addresses as addresses
+    inner join staging.prestashop_countries as countries on addresses.id_country = countries.id
+),
+
+carriers as (
+    select
+        id,
+        name
+    from staging.prestashop_carriers
 ),
 
 orders as (
@@ -35,35 +30,48 @@ orders as (
     from staging.prestashop_orders
 ),
 
-addresses as (
-    select
-        id,
-        id_country
-    from staging.prestashop_addresses
+shop_currency as (
+    select max(currencies.iso_code) as iso_code
+    from staging.prestashop_configurations as configurations
+    inner join staging.prestashop_currencies as currencies
+        on try_cast(configurations.value as bigint) = currencies.id
+    where configurations.name = 'PS_CURRENCY_DEFAULT'
 ),
 
-countries as (
+documents as (
     select
-        id,
-        iso_code
-    from staging.prestashop_countries
-),
-
-carriers as (
-    select
-        id,
-        name
-    from staging.prestashop_carriers
+        pairs.key,
+        pairs.order_id,
+        pairs.id_shop,
+        pairs.live as in_books,
+        if(pairs.measure = 'refunds', -1, 1) as sign,
+        ledger_documents.exchange_rate,
+        cast(date_trunc('month', pairs.txn_date) as date) as month,
+        cast(date_trunc('month', coalesce(orders.date_add, pairs.txn_date)) as date) as cohort,
+        orders.id_customer as customer_id,
+        orders.payment as payment_method,
+        carriers.name as carrier,
+        addresses.country,
+        -- Costs are kept in the shop's default currency.
+        if(
+            (select shop_currency.iso_code from shop_currency) is distinct from
+            getvariable('home_currency'),
+            coalesce(ledger_documents.exchange_rate, 1) * orders.conversion_rate, 1
+        ) as cost_rate
+    from recon.pairs as pairs
+    inner join ledger.documents as ledger_documents using (key)
+    left join orders on pairs.order_id = orders.id
+    left join carriers on orders.id_carrier = carriers.id
+    left join addresses on orders.id_address_delivery = addresses.id
+    where pairs.measure in ('sales', 'refunds') and not pairs.held
 ),
 
 order_details as (
     select
         id,
-        product_name,
-        product_reference,
         product_quantity,
         product_quantity_reinjected,
-        original_wholesale_price,
+        nullif(original_wholesale_price, 0) as wholesale_price,
         total_price_tax_excl
     from staging.prestashop_order_details
 ),
@@ -71,24 +79,16 @@ order_details as (
 products as (
     select
         id,
-        wholesale_price,
-        id_category_default
+        nullif(wholesale_price, 0) as wholesale_price,
+        id_category_default as category_id
     from staging.prestashop_products
 ),
 
 combinations as (
     select
         id,
-        wholesale_price
+        nullif(wholesale_price, 0) as wholesale_price
     from staging.prestashop_combinations
-),
-
-shop_currency as (
-    select max(currencies.iso_code) as iso_code
-    from staging.prestashop_configurations as configurations
-    inner join staging.prestashop_currencies as currencies
-        on try_cast(configurations.value as bigint) = currencies.id
-    where configurations.name = 'PS_CURRENCY_DEFAULT'
 ),
 
 -- Liabilities and tax lines are no income.
@@ -171,17 +171,6 @@ allocated as (
     from shares
 ),
 
-spread as (
-    select
-        document_key,
-        tax_code,
-        bucket
-    from lines
-    where kind <> 'discount'
-    group by all
-    having sum(amount) <> 0
-),
-
 kept as (
     select
         lines.*,
@@ -191,26 +180,63 @@ kept as (
     where lines.kind <> 'discount'
     union all by name
     select
-        lines.* replace (0 as amount),
+        lines.* replace (cast(0 as decimal(18, 4)) as amount),
         lines.amount as discount
     from lines
-    anti join spread using (document_key, tax_code, bucket)
+    anti join shares using (document_key, tax_code, bucket)
     where lines.kind = 'discount'
 ),
 
 refunded as (
     select
-        kept.order_detail_id,
-        sum(kept.quantity) as units
-    from kept
-    inner join documents on kept.document_key = documents.key
-    where documents.sign = -1 and kept.order_detail_id <> 0
+        lines.order_detail_id,
+        sum(lines.quantity) as units
+    from ledger.lines as lines
+    semi join (select documents.key from documents where documents.sign = -1) as refunds
+        on lines.document_key = refunds.key
+    where lines.kind = 'product' and lines.order_detail_id <> 0
     group by all
+),
+
+-- In another currency the lines of a document are rounded so that they sum to its home amount.
+foreign_documents as (
+    select
+        key,
+        exchange_rate
+    from documents
+    where exchange_rate is not null
+),
+
+foreign_lines as (
+    select
+        kept.document_key,
+        kept.line_no,
+        kept.bucket,
+        kept.amount * foreign_documents.exchange_rate as amount,
+        kept.discount * foreign_documents.exchange_rate as discount
+    from kept
+    inner join foreign_documents on kept.document_key = foreign_documents.key
+),
+
+foreign_rounded as (
+    select
+        document_key,
+        line_no,
+        cast(
+            round(sum(amount) over earlier, 2) - round(sum(amount) over earlier - amount, 2)
+            as decimal(18, 2)
+        ) as amount,
+        cast(
+            round(sum(discount) over earlier, 2) - round(sum(discount) over earlier - discount, 2)
+            as decimal(18, 2)
+        ) as discount
+    from foreign_lines
+    window earlier as (partition by document_key order by line_no)
 ),
 
 priced as (
     select
-        documents.* exclude (customer_key),
+        documents.*,
         kept.line_no,
         kept.kind,
         kept.sku,
@@ -218,134 +244,85 @@ priced as (
         kept.product_attribute_id,
         kept.order_detail_id,
         kept.bucket,
-        kept.amount * documents.rate as home_amount,
-        kept.discount * documents.rate as home_discount,
-        if(
-            kept.kind = 'product',
-            coalesce(
-                kept.quantity,
-                if(
-                    documents.sign = 1,
-                    order_details.product_quantity,
-                    round(
-                        order_details.product_quantity * kept.amount
-                        / nullif(order_details.total_price_tax_excl, 0), 3
-                    )
+        documents.sign
+        * coalesce(foreign_rounded.amount, cast(kept.amount as decimal(18, 2))) as home_amount,
+        documents.sign
+        * coalesce(foreign_rounded.discount, cast(kept.discount as decimal(18, 2)))
+            as home_discount,
+        products.category_id,
+        case
+            when kept.kind <> 'product' then 0
+            when kept.quantity is not null then documents.sign * kept.quantity
+            when documents.sign = 1 then order_details.product_quantity
+            else
+                round(
+                    -order_details.product_quantity * kept.amount
+                    / nullif(order_details.total_price_tax_excl, 0), 3
                 )
-            ), 0
-        ) as units,
+        end as units,
+        -- Goods that did not come back into stock keep their cost.
         if(
             documents.sign = 1, 1,
             coalesce(
                 least(1, order_details.product_quantity_reinjected / nullif(refunded.units, 0)), 0
             )
         ) as stock_share,
-        order_details.product_name,
         case
             when kept.kind <> 'product' then 'none needed'
-            when order_details.original_wholesale_price > 0 then 'order'
-            when combinations.wholesale_price > 0 or products.wholesale_price > 0 then 'product'
+            when order_details.wholesale_price is not null then 'order'
+            when coalesce(combinations.wholesale_price, products.wholesale_price) is not null
+                then 'product'
             else 'unknown'
         end as cost_source,
-        case
-            when order_details.original_wholesale_price > 0
-                then order_details.original_wholesale_price
-            when combinations.wholesale_price > 0 then combinations.wholesale_price
-            when products.wholesale_price > 0 then products.wholesale_price
-        end
-        * if(
-            (select shop_currency.iso_code from shop_currency) is distinct from
-            getvariable('home_currency'),
-            documents.rate * orders.conversion_rate, 1
-        ) as unit_cost,
-        products.id_category_default as category_id,
-        orders.id_customer as customer_id,
-        coalesce(countries.iso_code, '') as country,
-        coalesce(carriers.name, '') as carrier,
-        coalesce(orders.payment, '') as payment_method,
-        cast(date_trunc('month', documents.txn_date) as date) as month,
-        cast(date_trunc('month', coalesce(orders.date_add, documents.txn_date)) as date) as cohort
+        if(
+            kept.kind = 'product',
+            coalesce(
+                order_details.wholesale_price,
+                combinations.wholesale_price,
+                products.wholesale_price
+            ) * documents.cost_rate,
+            null
+        ) as unit_cost
     from kept
     inner join documents on kept.document_key = documents.key
-    left join orders on documents.order_id = orders.id
-    left join addresses on orders.id_address_delivery = addresses.id
-    left join countries on addresses.id_country = countries.id
-    left join carriers on orders.id_carrier = carriers.id
+    left join foreign_rounded using (document_key, line_no)
     left join order_details on kept.order_detail_id = order_details.id
     left join products on kept.product_id = products.id
     left join combinations on kept.product_attribute_id = combinations.id
     left join refunded on kept.order_detail_id = refunded.order_detail_id
 ),
 
--- In another currency each document's lines are rounded so that they sum to its own home amount.
-foreign_rounded as (
-    select
-        key,
-        line_no,
-        round(sum(home_amount) over earlier, 2) - round(
-            sum(home_amount) over earlier - home_amount, 2
-        ) as home_amount,
-        round(sum(home_discount) over earlier, 2) - round(
-            sum(home_discount) over earlier - home_discount, 2
-        ) as home_discount
-    from priced
-    where foreign_currency
-    window earlier as (partition by key order by line_no)
-),
-
-rounded as (
-    select
-        priced.* replace (
-            cast(coalesce(foreign_rounded.home_amount, priced.home_amount) as decimal(18, 2))
-                as home_amount,
-            cast(coalesce(foreign_rounded.home_discount, priced.home_discount) as decimal(18, 2))
-                as home_discount
-        )
-    from priced
-    left join foreign_rounded using (key, line_no)
-),
-
 final as (
     select
         key as document_key,
         line_no,
-        type as document_type,
         order_id,
         id_shop,
-        reference,
-        txn_date,
         month,
         cohort,
         kind,
-        order_detail_id,
         product_id,
         product_attribute_id,
         sku,
-        coalesce(product_name, '') as product_name,
         category_id,
         customer_id,
-        customer_name,
-        country,
-        carrier,
-        payment_method,
-        currency,
+        coalesce(country, '') as country,
+        coalesce(carrier, '') as carrier,
+        coalesce(payment_method, '') as payment_method,
         in_books,
-        cast(sign * units as decimal(18, 3)) as units,
-        if(sign = 1 and bucket = 'goods', home_amount, 0) as gross_sales,
-        if(sign = 1 and bucket = 'goods', home_discount, 0) as discounts,
-        if(sign = -1 and bucket = 'goods', -(home_amount + home_discount), 0) as refunds,
-        if(bucket = 'goods', sign * (home_amount + home_discount), 0) as revenue,
-        if(bucket = 'delivery', sign * (home_amount + home_discount), 0) as delivery_income,
-        if(bucket = 'other', sign * (home_amount + home_discount), 0) as other_income,
-        sign * (home_amount + home_discount) as income,
+        cast(units as decimal(18, 3)) as units,
+        if(bucket = 'goods' and sign = 1, home_amount, 0) as gross_sales,
+        if(bucket = 'goods' and sign = 1, home_discount, 0) as discounts,
+        if(bucket = 'goods' and sign = -1, home_amount + home_discount, 0) as refunds,
+        if(bucket = 'goods', home_amount + home_discount, 0) as revenue,
+        if(bucket = 'delivery', home_amount + home_discount, 0) as delivery_income,
+        if(bucket = 'other', home_amount + home_discount, 0) as other_income,
+        home_amount + home_discount as income,
         cost_source,
-        cast(unit_cost as decimal(18, 6)) as unit_cost,
-        cast(round(sign * units * stock_share * unit_cost, 2) as decimal(18, 2)) as cogs,
-        if(
-            bucket = 'goods' and cost_source <> 'unknown',
-            sign * (home_amount + home_discount), 0
-        ) as covered_revenue
-    from rounded
+        cast(round(units * stock_share * unit_cost, 2) as decimal(18, 2)) as cogs,
+        if(bucket = 'goods' and cost_source <> 'unknown', home_amount + home_discount, 0)
+            as covered_revenue
+    from priced
 )
 
 select * from final

@@ -63,25 +63,14 @@ claimed as (
     select
         documents.entity,
         documents.id,
-        documents.sync_token,
         documents.doc_number,
         documents.txn_date,
-        documents.currency,
-        documents.exchange_rate,
+        coalesce(documents.currency, 'XXX') as currency,
         cast(coalesce(documents.total, 0) as decimal(18, 2)) as total,
         cast(coalesce(documents.total_tax, 0) as decimal(18, 2)) as total_tax,
-        cast(documents.home_total as decimal(18, 2)) as home_total,
-        cast(documents.balance as decimal(18, 2)) as balance,
-        cast(documents.unapplied as decimal(18, 2)) as unapplied,
-        documents.customer_id,
-        documents.customer_name,
         documents.deposit_to_id,
-        documents.deposit_to_name,
-        documents.private_note,
         documents.created_at,
-        documents.updated_at,
         coalesce(documents.deleted, false) as deleted,
-        coalesce(documents.voided, false) as voided,
         not coalesce(documents.deleted, false) and not coalesce(documents.voided, false) as live,
         written.written_token,
         case
@@ -172,7 +161,7 @@ repeated as (
 
 final as (
     select
-        claimed.*,
+        claimed.* exclude (deposit_to_id, created_at),
         coalesce(repeated.claim_no, 1) as claim_no,
         coalesce(repeated.live_claims, cast(claimed.live as bigint)) as live_claims,
         coalesce(placed.numbered_like_ours, false) as numbered_like_ours,

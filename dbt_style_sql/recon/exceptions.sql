@@ -35,72 +35,18 @@ codes as (
     select * from recon.codes
 ),
 
-live as (
-    select * from pairs
-    where live and class <> 'matched'
-),
-
 in_books as (
     select
-        'difference' as origin,
-        'shop' as side,
-        unnest([
-            {
-                'code': if(other_currency, 'CURRENCY_DIFF', null),
-                'amount': cast(total as decimal(18, 2)),
-                'currency': currency,
-                'expected': currency,
-                'actual': books_currency
-            },
-            {
-                'code': money_code,
-                'amount': cast(money_amount as decimal(18, 2)),
-                'currency': currency,
-                'expected': concat(total, ' with tax ', total_tax),
-                'actual': concat(books_total, ' with tax ', books_tax)
-            },
-            {
-                'code': if(
-                    other_rate and gross_difference = 0 and not other_currency,
-                    'FX_RATE_DIFF', null
-                ),
-                'amount': cast(home_difference as decimal(18, 2)),
-                'currency': getvariable('home_currency'),
-                'expected': concat('rate ', exchange_rate, ', ', home_total),
-                'actual': concat('rate ', books_exchange_rate, ', ', books_home_total)
-            },
-            {
-                'code': if(other_customer, 'CUSTOMER_DIFF', null),
-                'amount': cast(total as decimal(18, 2)),
-                'currency': currency,
-                'expected': customer_name,
-                'actual': books_customer_name
-            },
-            {
-                'code': if(other_account, 'ACCOUNT_DIFF', null),
-                'amount': cast(total as decimal(18, 2)),
-                'currency': currency,
-                'expected': deposit_to,
-                'actual': books_deposit_to
-            },
-            {
-                'code': if(
-                    days_apart <> 0, if(other_period, 'CUTOFF_DIFF', 'DATE_DIFF'), null
-                ),
-                'amount': cast(total as decimal(18, 2)),
-                'currency': currency,
-                'expected': cast(txn_date as varchar),
-                'actual': cast(books_txn_date as varchar)
-            }
-        ]) as part,
-        *
-    from live
+        *,
+        unnest(differences) as part
+    from pairs
+    where differences is not null
 ),
 
 differences as (
     select
-        origin,
-        side,
+        'difference' as origin,
+        'shop' as side,
         part.code as code,
         part.amount as amount,
         part.currency as currency,
@@ -149,34 +95,37 @@ absent as (
             else ''
         end as detail
     from pairs
-    where not live and not coalesce(class = hold_code, false)
+    where not live and not held
 ),
 
 surplus as (
     select
         'surplus' as origin,
         'books' as side,
-        class as code,
-        amount,
-        currency,
-        id_shop,
-        order_id,
-        reference,
-        object_type,
-        document_key,
-        doc_number,
-        books_entity,
-        books_id,
-        event_date,
+        objects.class as code,
+        objects.amount,
+        objects.currency,
+        objects.id_shop,
+        objects.order_id,
+        objects.reference,
+        objects.object_type,
+        objects.document_key,
+        books.doc_number,
+        books.entity as books_entity,
+        books.id as books_id,
+        objects.event_date,
         'no such document' as expected,
-        concat(amount, ' ', currency) as actual,
+        concat(objects.amount, ' ', objects.currency) as actual,
         '' as detail
     from objects
+    inner join books on objects.object_type = books.entity and objects.object_id = books.id
     where
-        side = 'books'
-        and (class_group = 'extra' or class = 'QBO_FOREIGN_LINE')
+        objects.side = 'books'
+        and objects.class_group in ('extra', 'foreign')
         -- The books' side of a held order: its money is counted once, on the shop's side.
-        and class in ('DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE')
+        and objects.class in (
+            'DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE'
+        )
 ),
 
 held_orders as (
@@ -192,22 +141,27 @@ held as (
         'hold' as origin,
         'shop' as side,
         objects.class as code,
-        if(objects.class = 'SOURCE_DELETED', objects.ledger_amount, objects.amount) as amount,
+        if(
+            objects.class = 'SOURCE_DELETED',
+            coalesce(shop_objects.ledger_amount, objects.amount), objects.amount
+        ) as amount,
         objects.currency,
         objects.id_shop,
         objects.order_id,
         objects.reference,
         objects.object_type,
         objects.document_key,
-        objects.doc_number,
-        objects.books_entity,
-        objects.books_id,
         objects.event_date,
         concat(objects.amount, ' ', objects.currency) as expected,
         'held back' as actual,
         coalesce(holds.message, '') as detail
     from objects
     left join holds on objects.order_id = holds.order_id
+    left join shop_objects
+        on
+            objects.object_type = shop_objects.source_type
+            and objects.object_id = cast(shop_objects.source_id as varchar)
+            and objects.class = 'SOURCE_DELETED'
     where
         objects.side = 'shop'
         and (

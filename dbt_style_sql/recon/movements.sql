@@ -7,7 +7,15 @@ shop_objects as (
 ),
 
 objects as (
-    select * from recon.objects
+    select
+        *,
+        case
+            when object_type in ('order', 'SalesReceipt', 'Invoice') then 'sales'
+            when object_type in ('payment', 'Payment') then 'payments'
+            when object_type in ('slip', 'RefundReceipt', 'CreditMemo') then 'refunds'
+            else 'other'
+        end as measure
+    from recon.objects
 ),
 
 pairs as (
@@ -61,8 +69,8 @@ document_totals as (
         measure,
         class,
         live,
-        other_currency,
-        coalesce(class = hold_code, false) as held,
+        books_currency <> currency as other_currency,
+        held,
         coalesce(
             restated_because,
             if(restated < 0 or restated_tax < 0, 'unexplained lack', 'unexplained surplus')
@@ -115,8 +123,8 @@ document_steps as (
         'differences' as step,
         class,
         objects,
-        if(other_currency, 0, books_total) - total as amount,
-        sign * (if(other_currency, 0, books_tax) - tax) as tax
+        if(coalesce(other_currency, false), 0, books_total) - total as amount,
+        sign * (if(coalesce(other_currency, false), 0, books_tax) - tax) as tax
     from document_totals
     where live and class <> 'matched'
     union all by name
@@ -164,7 +172,7 @@ payment_rows as (
         id_shop,
         -sum(total) as amount
     from pairs
-    where type in ('Payment', 'SalesReceipt') and not coalesce(class = hold_code, false)
+    where type in ('Payment', 'SalesReceipt') and not held
     group by all
 ),
 

@@ -43,9 +43,6 @@ shop_orders as (
 shop_judged as (
     select
         shop_objects.*,
-        pairs.books_entity,
-        pairs.books_id,
-        pairs.doc_number,
         case
             when not shop_objects.in_shop and coalesce(pairs.live, false) then 'SOURCE_DELETED'
             when not shop_objects.in_shop then 'not_postable:deleted'
@@ -69,7 +66,7 @@ shop_judged as (
             else 'unclassified'
         end as class,
         pairs.key is not null as has_document,
-        pairs.hold_code as document_hold,
+        pairs.held as document_held,
         holds.hold_code as order_hold
     from shop_objects
     left join pairs on shop_objects.document_key = pairs.key
@@ -83,7 +80,7 @@ shop_classed as (
         case
             when not in_shop then 'gone'
             when has_document and status = 'postable'
-                then if(class = document_hold, 'held', 'expected')
+                then if(document_held, 'held', 'expected')
             when order_hold is not null or status = 'held' or class = 'SOURCE_DELETED' then 'held'
             when status in ('before_go_live', 'not_postable') then status
             else 'unclassified'
@@ -104,10 +101,10 @@ sources as (
     where in_ledger
 ),
 
-books_sources as (
+-- Ours by its key, and no document is expected: what became of its source?
+unexpected as (
     select
         *,
-        split_part(stem, '|', 2) as role,
         case split_part(stem, '|', 2)
             when 'payment' then 'payment'
             when 'refund' then 'slip'
@@ -115,35 +112,52 @@ books_sources as (
         end as source_type,
         try_cast(split_part(stem, '|', 3) as bigint) as source_id
     from claims
+    anti join pairs using (stem)
     where not deleted
 ),
 
 books_judged as (
     select
-        books.*,
+        claims.* exclude (stem),
         pairs.key as document_key,
-        coalesce(pairs.order_id, sources.order_id) as order_id,
-        coalesce(pairs.id_shop, sources.id_shop, 0) as id_shop,
-        coalesce(pairs.reference, sources.reference, '') as reference,
+        pairs.order_id,
+        pairs.id_shop,
+        pairs.reference,
         case
-            when not books.live then coalesce(pairs.class, 'voided')
-            when pairs.key is not null and books.claim_no > 1 then 'DUPLICATE_IN_QBO'
-            when pairs.key is not null then pairs.class
-            when books.stem is not null and sources.status = 'held' then sources.reason
+            when not claims.live then pairs.class
+            when claims.claim_no > 1 then 'DUPLICATE_IN_QBO'
+            else pairs.class
+        end as class
+    from claims
+    inner join pairs using (stem)
+    where not claims.deleted
+    union all by name
+    select
+        unexpected.* exclude (stem, source_type, source_id),
+        '' as document_key,
+        sources.order_id,
+        coalesce(sources.id_shop, 0) as id_shop,
+        coalesce(sources.reference, '') as reference,
+        case
+            when not unexpected.live then 'voided'
+            when unexpected.stem is not null and sources.status = 'held' then sources.reason
             when
-                (books.stem is not null or books.numbered_like_ours or books.on_our_accounts)
-                and books.entity = 'Payment' then 'PAYMENT_EXTRA'
-            when books.stem is not null or books.numbered_like_ours then 'ORPHAN_IN_QBO'
-            when books.on_our_accounts then 'QBO_FOREIGN_LINE'
+                (
+                    unexpected.stem is not null
+                    or unexpected.numbered_like_ours
+                    or unexpected.on_our_accounts
+                )
+                and unexpected.entity = 'Payment' then 'PAYMENT_EXTRA'
+            when unexpected.stem is not null or unexpected.numbered_like_ours
+                then 'ORPHAN_IN_QBO'
+            when unexpected.on_our_accounts then 'QBO_FOREIGN_LINE'
             else 'foreign'
         end as class
-    from books_sources as books
-    left join pairs using (stem)
+    from unexpected
     left join sources
         on
-            books.source_type = sources.source_type
-            and books.source_id = sources.source_id
-            and pairs.key is null
+            unexpected.source_type = sources.source_type
+            and unexpected.source_id = sources.source_id
 ),
 
 books_classed as (
@@ -151,7 +165,7 @@ books_classed as (
         *,
         case
             when not live then 'dead'
-            when document_key is not null and claim_no = 1 then 'paired'
+            when document_key <> '' and claim_no = 1 then 'paired'
             when class in ('foreign', 'QBO_FOREIGN_LINE') then 'foreign'
             else 'extra'
         end as class_group
@@ -163,11 +177,6 @@ final as (
         'shop' as side,
         source_type as object_type,
         cast(source_id as varchar) as object_id,
-        case source_type
-            when 'order' then 'sales'
-            when 'payment' then 'payments'
-            else 'refunds'
-        end as measure,
         id_shop,
         order_id,
         reference,
@@ -177,37 +186,27 @@ final as (
         cast(event_at as date) as event_date,
         class,
         class_group,
-        document_key,
-        coalesce(doc_number, '') as doc_number,
-        books_entity,
-        books_id,
-        coalesce(ledger_amount, shop_amount) as ledger_amount
+        document_key
     from shop_classed
     union all by name
     select
         'books' as side,
         entity as object_type,
         id as object_id,
-        case
-            when entity = 'Payment' then 'payments'
-            when entity in ('RefundReceipt', 'CreditMemo') then 'refunds'
-            when entity in ('SalesReceipt', 'Invoice') then 'sales'
-            else 'other'
-        end as measure,
         id_shop,
         order_id,
         reference,
-        coalesce(currency, 'XXX') as currency,
+        currency,
         if(live, total, 0) as amount,
-        if(not live, 0, if(measure = 'refunds', -total_tax, total_tax)) as tax,
+        case
+            when not live then 0
+            when entity in ('RefundReceipt', 'CreditMemo') then -total_tax
+            else total_tax
+        end as tax,
         txn_date as event_date,
         class,
         class_group,
-        coalesce(document_key, '') as document_key,
-        coalesce(doc_number, '') as doc_number,
-        entity as books_entity,
-        id as books_id,
-        if(live, total, 0) as ledger_amount
+        document_key
     from books_classed
 )
 

@@ -12,8 +12,26 @@ documents as (
 ),
 
 claims as (
-    select * from recon.books_claims
-    where stem is not null and claim_no = 1
+    select
+        claims.stem,
+        claims.live,
+        claims.currency,
+        claims.total,
+        claims.total_tax,
+        claims.written_token,
+        books.entity,
+        books.id,
+        books.txn_date,
+        books.exchange_rate,
+        cast(books.home_total as decimal(18, 2)) as home_total,
+        books.customer_id,
+        books.customer_name,
+        books.deposit_to_id,
+        books.deposit_to_name,
+        books.sync_token
+    from recon.books_claims as claims
+    inner join staging.quickbooks_documents as books using (entity, id)
+    where claims.stem is not null and claims.claim_no = 1
 ),
 
 codes as (
@@ -23,8 +41,7 @@ codes as (
 holds as (
     select
         holds.order_id,
-        coalesce(min(codes.code), 'POISON_RECORD') as hold_code,
-        min(holds.rule || ': ' || holds.message) as hold_message
+        coalesce(min(codes.code), 'POISON_RECORD') as hold_code
     from validation.holds as holds
     left join codes on holds.rule = codes.code
     where holds.order_id is not null
@@ -115,8 +132,6 @@ compared as (
         documents.stem,
         documents.type,
         documents.role,
-        documents.source_id,
-        documents.revision,
         documents.doc_number,
         documents.order_id,
         documents.id_shop,
@@ -125,7 +140,6 @@ compared as (
         documents.currency,
         documents.exchange_rate,
         documents.home_total,
-        documents.customer_key,
         documents.customer_name,
         documents.deposit_to,
         documents.total,
@@ -137,15 +151,12 @@ compared as (
             else 'other'
         end as measure,
         holds.hold_code,
-        holds.hold_message,
         coalesce(intents.state, '') as intent_state,
         coalesce(intents.fault_message, '') as fault_message,
         coalesce(intents.written and intents.state <> 'VOIDED', false) as written,
         claims.entity as books_entity,
         claims.id as books_id,
         coalesce(claims.live, false) as live,
-        coalesce(claims.live_claims, 0) as live_claims,
-        claims.doc_number as books_doc_number,
         claims.txn_date as books_txn_date,
         claims.currency as books_currency,
         claims.exchange_rate as books_exchange_rate,
@@ -154,8 +165,6 @@ compared as (
         claims.home_total as books_home_total,
         claims.customer_name as books_customer_name,
         claims.deposit_to_name as books_deposit_to,
-        claims.sync_token as books_sync_token,
-        claims.updated_at as books_updated_at,
         -- What was sent last tells whose change it is: the books moved away from it, or the shop.
         coalesce(intents.sent_total <> claims.total, false)
         or coalesce(try_cast(claims.sync_token as bigint) > claims.written_token, false)
@@ -255,7 +264,7 @@ judged as (
     from compared
 ),
 
-final as (
+classed as (
     select
         *,
         case
@@ -273,6 +282,91 @@ final as (
             else 'MISSING_IN_QBO'
         end as class
     from judged
+),
+
+final as (
+    select
+        key,
+        stem,
+        type,
+        role,
+        measure,
+        order_id,
+        id_shop,
+        reference,
+        doc_number,
+        txn_date,
+        currency,
+        total,
+        total_tax,
+        class,
+        live,
+        coalesce(class = hold_code, false) as held,
+        intent_state,
+        books_entity,
+        books_id,
+        books_currency,
+        books_total,
+        books_tax,
+        other_account,
+        restated,
+        restated_tax,
+        restated_because,
+        -- Every way in which a live document differs; the class is the first of them.
+        case
+            when not live or class = 'matched' then null
+            else [
+                {
+                    'code': if(other_currency, 'CURRENCY_DIFF', null),
+                    'amount': cast(total as decimal(18, 2)),
+                    'currency': currency,
+                    'expected': currency,
+                    'actual': books_currency
+                },
+                {
+                    'code': money_code,
+                    'amount': cast(money_amount as decimal(18, 2)),
+                    'currency': currency,
+                    'expected': concat(total, ' with tax ', total_tax),
+                    'actual': concat(books_total, ' with tax ', books_tax)
+                },
+                {
+                    'code': if(
+                        other_rate and gross_difference = 0 and not other_currency,
+                        'FX_RATE_DIFF', null
+                    ),
+                    'amount': cast(home_difference as decimal(18, 2)),
+                    'currency': getvariable('home_currency'),
+                    'expected': concat('rate ', exchange_rate, ', ', home_total),
+                    'actual': concat('rate ', books_exchange_rate, ', ', books_home_total)
+                },
+                {
+                    'code': if(other_customer, 'CUSTOMER_DIFF', null),
+                    'amount': cast(total as decimal(18, 2)),
+                    'currency': currency,
+                    'expected': customer_name,
+                    'actual': books_customer_name
+                },
+                {
+                    'code': if(other_account, 'ACCOUNT_DIFF', null),
+                    'amount': cast(total as decimal(18, 2)),
+                    'currency': currency,
+                    'expected': deposit_to,
+                    'actual': books_deposit_to
+                },
+                {
+                    'code': if(
+                        days_apart <> 0, if(other_period, 'CUTOFF_DIFF', 'DATE_DIFF'), null
+                    ),
+                    'amount': cast(total as decimal(18, 2)),
+                    'currency': currency,
+                    'expected': cast(txn_date as varchar),
+                    'actual': cast(books_txn_date as varchar)
+                }
+            ]
+        end as differences,
+        if(live, null, fault_message) as fault_message
+    from classed
 )
 
 select * from final

@@ -177,7 +177,7 @@ def _table(con: duckdb.DuckDBPyConnection, section: Section, limit: int) -> Tabl
 
 def _figures(con: duckdb.DuckDBPyConnection) -> Figures:
     orders = "from recon.objects where side = 'shop' and object_type = 'order' and class_group <> 'gone'"
-    not_held = "from recon.pairs where not coalesce(class = hold_code, false)"
+    not_held = "from recon.pairs where not held"
     queries: Mapping[str, str] = {
         "orders": f"select count(*) {orders}",
         "postable": f"select count(*) {orders} and class_group = 'expected'",

@@ -206,18 +206,17 @@ ACCOUNTS = Section(
     "accounts",
     "Money received and returned, by account",
     "What should have gone through each clearing and bank account, and what QuickBooks shows for the same documents.",
-    """select deposit_to, currency,
-        coalesce(sum(total) filter (where measure <> 'refunds'), 0) as received,
-        coalesce(sum(total) filter (where measure = 'refunds'), 0) as returned,
-        coalesce(sum(if(measure = 'refunds', -total, total)), 0) as expected,
-        coalesce(sum(if(measure = 'refunds', -books_total, books_total))
-            filter (where live and not other_account and not other_currency), 0) as actual,
-        coalesce(sum(if(measure = 'refunds', -total, total)), 0)
-        - coalesce(sum(if(measure = 'refunds', -books_total, books_total))
-            filter (where live and not other_account and not other_currency), 0) as difference
-    from recon.pairs
-    where deposit_to <> '' and not coalesce(class = hold_code, false)
-    group by deposit_to, currency order by deposit_to, currency""",
+    """select documents.deposit_to, pairs.currency,
+        coalesce(sum(pairs.total) filter (where pairs.measure <> 'refunds'), 0) as received,
+        coalesce(sum(pairs.total) filter (where pairs.measure = 'refunds'), 0) as returned,
+        coalesce(sum(if(pairs.measure = 'refunds', -pairs.total, pairs.total)), 0) as expected,
+        coalesce(sum(if(pairs.measure = 'refunds', -pairs.books_total, pairs.books_total)) filter (
+            where pairs.live and not pairs.other_account and pairs.books_currency = pairs.currency
+        ), 0) as actual,
+        expected - actual as difference
+    from recon.pairs as pairs inner join ledger.documents as documents using (key)
+    where documents.deposit_to <> '' and not pairs.held
+    group by documents.deposit_to, pairs.currency order by documents.deposit_to, pairs.currency""",
     (
         Column("deposit_to", "Account"),
         Column("currency", "Currency"),
@@ -293,12 +292,18 @@ DOCUMENTS = Section(
     "documents",
     "Line detail: every document",
     "What should be in QuickBooks beside what is.",
-    """select id_shop, order_id, reference, type, doc_number, txn_date, customer_name, currency, exchange_rate,
-        total - total_tax as net, total_tax, total, deposit_to,
-        if(live, books_entity, '') as books_entity, if(live, books_id, '') as books_id, books_txn_date,
-        if(live, books_total, null) as books_total, if(live, books_tax, null) as books_tax,
-        if(live, gross_difference, -total) as difference, class, intent_state
-    from recon.pairs order by txn_date, order_id, key""",
+    """select pairs.id_shop, pairs.order_id, pairs.reference, pairs.type, pairs.doc_number, pairs.txn_date,
+        documents.customer_name, pairs.currency, documents.exchange_rate, pairs.total - pairs.total_tax as net,
+        pairs.total_tax, pairs.total, documents.deposit_to,
+        if(pairs.live, pairs.books_entity, '') as books_entity, if(pairs.live, pairs.books_id, '') as books_id,
+        if(pairs.live, books.txn_date, null) as books_txn_date,
+        if(pairs.live, pairs.books_total, null) as books_total, if(pairs.live, pairs.books_tax, null) as books_tax,
+        if(pairs.live, pairs.books_total - pairs.total, -pairs.total) as difference, pairs.class, pairs.intent_state
+    from recon.pairs as pairs
+    inner join ledger.documents as documents using (key)
+    left join staging.quickbooks_documents as books
+        on pairs.books_entity = books.entity and pairs.books_id = books.id
+    order by pairs.txn_date, pairs.order_id, pairs.key""",
     (
         Column("id_shop", "Shop", "id"),
         Column("order_id", "Order", "id"),
@@ -329,8 +334,8 @@ PERIODS = Section(
     "Sales by day",
     "Gross sales of each day that should be in QuickBooks, and what is there.",
     """select txn_date, currency, count(*) as documents, sum(total) as expected,
-        coalesce(sum(books_total) filter (where live and not other_currency), 0) as actual
-    from recon.pairs where measure = 'sales' and not coalesce(class = hold_code, false)
+        coalesce(sum(books_total) filter (where live and books_currency = currency), 0) as actual
+    from recon.pairs where measure = 'sales' and not held
     group by txn_date, currency order by txn_date, currency""",
     (
         Column("txn_date", "Date", "date"),

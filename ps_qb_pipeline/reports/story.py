@@ -211,14 +211,20 @@ _INTENTS = _Part(
 
 _BOOKS = _Part(
     "Its documents in QuickBooks",
-    """select objects.order_id, claims.doc_number, claims.entity, claims.id, claims.txn_date, claims.customer_name,
-        claims.currency, claims.total_tax, claims.total, claims.deposit_to_name,
-        case when claims.deleted then 'deleted' when claims.voided then 'voided' else 'live' end
+    """select objects.order_id, books.doc_number, books.entity, books.id, books.txn_date, books.customer_name,
+        books.currency, books.total_tax, books.total, books.deposit_to_name, 'live'
     from recon.objects as objects
-    inner join recon.books_claims as claims
-        on objects.books_entity = claims.entity and objects.books_id = claims.id
-    where objects.side = 'books' and objects.order_id in (select unnest($ids))
-    order by claims.txn_date, claims.entity, claims.id""",
+    inner join staging.quickbooks_documents as books
+        on objects.object_type = books.entity and objects.object_id = books.id
+    where objects.side = 'books' and objects.order_id in (select unnest($ids)) and objects.class_group <> 'dead'
+    union all
+    select pairs.order_id, books.doc_number, books.entity, books.id, books.txn_date, books.customer_name,
+        books.currency, books.total_tax, books.total, books.deposit_to_name,
+        if(books.deleted, 'deleted', 'voided')
+    from recon.pairs as pairs
+    inner join staging.quickbooks_documents as books on pairs.books_entity = books.entity and pairs.books_id = books.id
+    where not pairs.live and pairs.order_id in (select unnest($ids))
+    order by 5, 3, 4""",
     (
         Column("doc_number", "Number"),
         Column("entity", "Type"),
