@@ -67,7 +67,7 @@ class Line:
     ``item`` is the item's name for the special kinds ("PS Shipping") and the item key for products.
     ``quantity`` and ``unit_price`` stand only where their product, rounded, is ``amount``.
     ``tax_inclusive_amount`` is set in tax-inclusive documents only. ``posting`` is set in journal
-    entries only.
+    entries only, and ``foreign_amount`` where such a line moves an account of another currency.
     """
 
     kind: LineKind
@@ -85,6 +85,7 @@ class Line:
     account: str = ""
     tax_inclusive_amount: Decimal | None = None
     posting: Literal["", "debit", "credit"] = ""
+    foreign_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,7 @@ def _plain(value: Any) -> dict[str, Any]:
     return body
 
 
-_AMOUNTS = {"amount", "base", "rate", "quantity", "unit_price", "tax_inclusive_amount"}
+_AMOUNTS = {"amount", "base", "rate", "quantity", "unit_price", "tax_inclusive_amount", "foreign_amount"}
 _TOTALS = {"total", "total_tax", "exchange_rate", "home_total", "unapplied"}
 
 

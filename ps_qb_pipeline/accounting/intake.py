@@ -212,6 +212,7 @@ class _Joined:
                 for invoice in self.invoices.get(number, ())
             ),
             date_upd=row.get("date_upd"),
+            rounding_known=row.get("round_mode") is not None,
         )
 
     def _detail(self, row: Row) -> Detail:

@@ -96,6 +96,9 @@ class Builder:
         self.address = self._tax_address()
         self.vat_number = _vat_number(order)
         self.us = policy.tax_mode in _US_MODES
+        rows = bool(order.details) and all(detail.tax_rows is not None for detail in order.details)
+        self.from_bases = not rows and not order.rounding_known
+        """Neither rows nor the rounding that made them: tax is what the bases give."""
         try:
             self.line_rates = [tax.effective_rates(detail, shop) for detail in order.details]
         except tax.UnknownTax as unknown:
@@ -320,7 +323,7 @@ class Builder:
             code = self.code(part.rates, kind, explained=self.any_taxed or not part.rates)
             line_kind: Any = kind
             self.lines.append(Line(line_kind, item, part.net, code.code))
-            if not free:
+            if not free and not self.from_bases:
                 self._add_tax(code, part)
             coded.append((code, part.net))
         return coded
@@ -425,6 +428,9 @@ class Builder:
         """Tax rows of the lines by code and rate; a stray amount at a rate of zero is left to the residue."""
         order = self.order
         ecotax = not verdict.ecotax_left_out
+        if self.from_bases:
+            self._taxes_of_bases()
+            return
         made = tax.product_tax(
             order,
             self.line_rates,
@@ -446,6 +452,14 @@ class Builder:
                     self.taxes[code, rate] = self.taxes.get((code, rate), ZERO) + amount
         if ecotax:
             self._ecotax_taxes(codes)
+
+    def _taxes_of_bases(self) -> None:
+        bases: dict[str, Decimal] = {}
+        for line in self.lines:
+            bases[line.tax_code] = bases.get(line.tax_code, ZERO) + line.amount
+        for code, base in bases.items():
+            for rate in self.rates_of_code.get(code, ()):
+                self.taxes[code, rate] = forms.computed(base, rate, self.order.currency)
 
     def _ecotax_taxes(self, codes: Sequence[Coded]) -> None:
         """The tax on ecotaxes by code, closed to the order's one rounded sum."""

@@ -195,6 +195,7 @@ class Order:
     conversion_rate: Decimal
     round_type: int
     round_mode: int
+    """As stored, or half-up where it is not known; see ``rounding_known``."""
     carrier_tax_rate: Decimal
     products: Pair
     discounts: Pair
@@ -218,6 +219,8 @@ class Order:
     history: tuple[StateChange, ...]
     invoices: tuple[Invoice, ...]
     date_upd: datetime | None = None
+    rounding_known: bool = True
+    """Whether the shop told its round mode: without it, its tax rows cannot be recomputed."""
 
 
 class Poison(NamedTuple):
