@@ -9,6 +9,7 @@ what to mirror (``mirror``), and any retry of a write: that is posting's, which 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,6 +43,8 @@ from ps_qb_pipeline.quickbooks.limiter import (
     wait_for,
 )
 from ps_qb_pipeline.quickbooks.transport import CONNECT_SECONDS, TOTAL_SECONDS, Bearer, exchange, prepare
+
+logger = logging.getLogger(__name__)
 
 MINOR_VERSION = 75
 REQUESTID_LENGTH = 50
@@ -315,7 +318,11 @@ class Books:
     def _exchange(
         self, method: str, url: str, headers: dict[str, str], params: dict[str, Any], data: Any
     ) -> requests.Response:
-        call: _Call = getattr(self._local, "call", None) or _Call("read", self.priority)
+        call: _Call | None = getattr(self._local, "call", None)
+        if call is None:
+            # An object class of python-quickbooks was used directly.
+            reads = method == "GET" or url.endswith("/query")
+            call = _Call("read" if reads else "write", self.priority)
         params.setdefault("minorversion", MINOR_VERSION)
         token = self._tokens.access_token()
         response = self._send(call, token, method, url, headers, params, data)
@@ -366,6 +373,14 @@ class Books:
             data=data or None,
         )
         response.encoding = "utf-8"
+        logger.debug(
+            "%s %s: %s, intuit_tid %s, %d ms",
+            method,
+            url.removeprefix(self._company),
+            response.status_code,
+            response.headers.get("intuit_tid", ""),
+            response.elapsed.total_seconds() * 1000,
+        )
         return response
 
 

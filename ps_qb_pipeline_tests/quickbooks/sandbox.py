@@ -66,5 +66,6 @@ def running(company: str = "ie", **options: Any) -> Iterator[Sandbox]:
     try:
         yield Sandbox(f"http://127.0.0.1:{listener.getsockname()[1]}", opened)
     finally:
-        server.should_exit = True
+        # Without waiting for answers that drip.
+        server.should_exit = server.force_exit = True
         thread.join(timeout=10)

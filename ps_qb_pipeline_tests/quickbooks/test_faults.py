@@ -68,9 +68,33 @@ CONTRACT = [
 ]
 
 
-def test_the_table_below_has_every_row_of_the_code_table():
-    """A code added to the table without a test here fails."""
-    assert {code for code, *_ in CONTRACT} == set(RULES)
+RETRIED = {"1000", "1010", "1020", "4002"}
+STOPPING = {"3202", "10200"}
+FURTHER = sorted(set(RULES) - {code for code, *_ in CONTRACT}, key=int)
+"""Codes of Intuit's reference that the contract does not name one by one."""
+
+
+@pytest.mark.parametrize("code", FURTHER)
+def test_each_further_code_is_held_unless_it_is_an_outage(code):
+    """A validation is held, a failure inside has an unknown outcome, a reset stops the connection."""
+    known = rule(code)
+    error = failure(400, {}, Answer(fault(code), 400).content())
+    if code in RETRIED:
+        assert known.action == "retry"
+        assert type(error) is (BooksUnavailable if known.outcome_unknown else BooksFault)
+    elif code in STOPPING:
+        assert known.action == "stop"
+        assert type(error) is (ReconnectNeeded if known.reconnect else BooksFault)
+    else:
+        assert (known.action, type(error)) == ("hold", BooksFault)
+    assert known.cause.endswith(".")
+    assert known.fix.endswith(".")
+
+
+def test_every_code_of_the_contract_is_in_the_table():
+    """None of them falls back to its range."""
+    assert {code for code, *_ in CONTRACT} <= set(RULES)
+    assert len(RULES) > 100
 
 
 @pytest.mark.parametrize(("code", "status", "kind", "action"), CONTRACT)
