@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -26,6 +26,7 @@ from ps_qb_pipeline.state.tokens import TokenStore
 class Sandbox:
     url: str
     options: BooksOptions
+    store: TokenStore = field(default_factory=lambda: TokenStore(open_control_plane("sqlite://"), bytes(32)))
 
     @property
     def app(self) -> App:
@@ -38,7 +39,7 @@ class Sandbox:
 
     def books(self, **options: Any) -> Books:
         tokens = TokenSource(
-            TokenStore(open_control_plane("sqlite://"), bytes(32)),
+            self.store,
             self.app,
             connection="test",
             realm=self.options.realm,

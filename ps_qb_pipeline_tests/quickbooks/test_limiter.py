@@ -111,7 +111,7 @@ def test_a_clock_that_jumps_back_stops_nobody():
     assert wait <= 3600
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.sampled_from(list(Priority)), st.floats(0, 2)), min_size=1, max_size=5

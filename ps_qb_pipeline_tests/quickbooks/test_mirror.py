@@ -171,7 +171,7 @@ ACTIONS = {
 }
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([*ACTIONS, "tick"]), min_size=3, max_size=14))
 def test_after_any_history_one_tick_makes_the_mirror_equal(sandbox, history):
     """Creates, changes, voids, deletions and payments by hand: after one tick nothing differs."""
