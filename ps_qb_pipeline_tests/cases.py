@@ -375,7 +375,18 @@ class Tables:
         name = self._state(order)
         totals = {
             key: amount(order.get(key))
-            for key in ["total_products", "total_products_wt", "total_discounts_tax_excl", "total_discounts_tax_incl", "total_shipping_tax_excl", "total_shipping_tax_incl", "total_wrapping_tax_excl", "total_wrapping_tax_incl", "total_paid_tax_excl", "total_paid_tax_incl"]
+            for key in [
+                "total_products",
+                "total_products_wt",
+                "total_discounts_tax_excl",
+                "total_discounts_tax_incl",
+                "total_shipping_tax_excl",
+                "total_shipping_tax_incl",
+                "total_wrapping_tax_excl",
+                "total_wrapping_tax_incl",
+                "total_paid_tax_excl",
+                "total_paid_tax_incl",
+            ]
         }
         invoice = order.get("invoice_date")
         methods = [row["method"] for row in self.shop.get("payments", [])]

@@ -231,7 +231,7 @@ class Policy:
     gift_cards: Literal["multi_purpose", "single_purpose"] = "multi_purpose"
     gift_card_skus: tuple[str, ...] = ()
     gift_card_codes: tuple[str, ...] = ()
-    prepayments: Literal["deposit_document", "unapplied_payment"] = "deposit_document"
+    prepayments: Literal["wait", "deposit_document", "unapplied_payment"] = "wait"
     ecotax: Literal["separate", "included"] = "separate"
     missing_items: Literal["create", "hold", "generic"] = "create"
     generic_item: str = "PS Goods"

@@ -35,9 +35,9 @@ def inside(
         total += part
         rates[code] = tuple(entry.rate for entry in own if entry.rate)
         lines.append(Line("deposit", items.DEPOSITS, share - part, code, description="advance payment"))
-        for rate, piece in zip(rates[code], tax.split(part, rates[code], currency), strict=True):
+        for rate, piece in zip(rates[code], tax.split(part, rates[code]), strict=True):
             taxes[code, rate] = piece
-    made = tax_lines(lines, rates, taxes, policy.out_of_scope_code, currency)
+    made = tax_lines(lines, rates, tax.rounded(taxes, currency), policy.out_of_scope_code, currency)
     formed, formed_taxes = finish(tuple(lines), made, total, sale.explained, currency, policy, notes)
     return formed, formed_taxes, total
 

@@ -261,11 +261,12 @@ class RefundBuilder:
             self._add_tax(code, share)
 
     def _add_tax(self, code: Coded, amount: Decimal) -> None:
-        for rate, share in zip(code.rates, tax.split(amount, code.rates, self.order.currency), strict=True):
+        for rate, share in zip(code.rates, tax.split(amount, code.rates), strict=True):
             self.taxes[code.code, rate] = self.taxes.get((code.code, rate), ZERO) + share
 
     def _close(self, total_tax: Decimal) -> None:
         """Give what the lines' taxes lack of the slip's tax to the largest rate, within rounding."""
+        self.taxes = tax.rounded(self.taxes, self.order.currency)
         rest = total_tax - sum(self.taxes.values(), ZERO)
         if not rest:
             return

@@ -294,11 +294,9 @@ class Builder:
         """The rate that the shop's rules give gift wrapping at the taxed place; 0 when unknown."""
         place = self.place("wrapping")
         group = self.shop.wrapping_group
-        for name in (f"{place.country}-{place.subdivision}", place.country):
-            taxes = self.shop.group_taxes.get((group, name))
-            if taxes:
-                return sum((self.shop.tax_percents.get(number, ZERO) for number in taxes), ZERO)
-        return ZERO
+        names = {place.country, f"{place.country}-{place.subdivision}"}
+        taxes = [number for name in names for number in self.shop.group_taxes.get((group, name), ())]
+        return sum((self.shop.tax_percents.get(number, ZERO) for number in taxes), ZERO)
 
     def _charges(
         self, amount: Pair, percent: Decimal, kind: SaleKind, item: str
@@ -474,7 +472,7 @@ class Builder:
         currency = self.order.currency
         shares = close_to(list(exact.values()), tax.ecotax_tax(self.order), minor_unit(currency))
         for code, share in zip(exact, shares, strict=True):
-            self._add_tax(code, Charge(code.rates, ZERO, tax.split(share, code.rates, currency)))
+            self._add_tax(code, Charge(code.rates, ZERO, tax.split(share, code.rates)))
 
     def _residue(
         self, found: vouchers.Vouchers, gift_cards: Sequence[bool], verdict: trust.Verdict
@@ -486,7 +484,7 @@ class Builder:
             if card:
                 total -= to_minor(detail.total.tax, order.currency)
         total = to_minor(total, order.currency)
-        self.taxes = {key: to_minor(amount, order.currency) for key, amount in self.taxes.items()}
+        self.taxes = tax.rounded(self.taxes, order.currency)
         rest = total - sum(self.taxes.values(), ZERO)
         if not rest:
             if verdict.gap.ti and not verdict.gap.te:

@@ -22,6 +22,7 @@ from ps_qb_pipeline.accounting.money import (
     exponent,
     minor_unit,
     ps_round,
+    to_minor,
 )
 from ps_qb_pipeline.accounting.shop import CartRule, Detail, Order, Pair, Shop
 
@@ -207,8 +208,8 @@ def charges(
     """How a charge and its tax divide over rates.
 
     ``percent`` is the combined rate that the shop stored, ``known`` the sets of rates that it may
-    consist of. Where the stored rate cannot have made the tax, the shop averaged it over the
-    products (``nets`` by rates), and so does this.
+    consist of. Where neither the stored rate nor a known one can have made the tax, the shop averaged
+    it over the products (``nets`` by rates), and so does this.
     """
     if not amount.te and not amount.ti:
         return []
@@ -216,11 +217,10 @@ def charges(
         return [Charge((), amount.te, ())]
     if percent and fits(amount, percent, order.currency):
         rates = _named(percent, known)
-        return [Charge(rates, amount.te, split(amount.tax, rates, order.currency))]
-    if not percent:
-        for rates in known:
-            if rates and fits(amount, sum(rates, ZERO), order.currency):
-                return [Charge(rates, amount.te, split(amount.tax, rates, order.currency))]
+        return [Charge(rates, amount.te, split(amount.tax, rates))]
+    for rates in known:
+        if rates and fits(amount, sum(rates, ZERO), order.currency):
+            return [Charge(rates, amount.te, split(amount.tax, rates))]
     return _averaged(amount, order, nets)
 
 
@@ -237,9 +237,30 @@ def _named(percent: Decimal, known: Sequence[Rates]) -> Rates:
     return (plain(percent),) if percent else ()
 
 
-def split(tax: Decimal, rates: Rates, currency: str) -> tuple[Decimal, ...]:
-    """``tax`` in proportion to ``rates``, to the minor unit."""
-    return (tax,) if len(rates) == 1 else tuple(allocate(tax, rates, currency)) if rates else ()
+def split(tax: Decimal, rates: Rates) -> tuple[Decimal, ...]:
+    """``tax`` in proportion to ``rates``, exact: it is rounded once, when all parts of a rate are known."""
+    if len(rates) < 2:
+        return (tax,) * len(rates)
+    whole = sum(rates, ZERO)
+    return tuple(tax * rate / whole for rate in rates)
+
+
+def rounded(
+    taxes: Mapping[tuple[str, Decimal], Decimal], currency: str
+) -> dict[tuple[str, Decimal], Decimal]:
+    """Exact taxes by code and rate in whole minor units; each code keeps its sum."""
+    unit = minor_unit(currency)
+    by_code: dict[str, list[Decimal]] = {}
+    for code, rate in taxes:
+        by_code.setdefault(code, []).append(rate)
+    made = {}
+    for code, rates in by_code.items():
+        exact = [taxes[code, rate] for rate in rates]
+        for rate, share in zip(
+            rates, close_to(exact, to_minor(sum(exact, ZERO), currency), unit), strict=True
+        ):
+            made[code, rate] = share
+    return made
 
 
 def _averaged(amount: Pair, order: Order, nets: Mapping[Rates, Decimal]) -> list[Charge]:

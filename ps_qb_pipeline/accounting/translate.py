@@ -510,8 +510,11 @@ class _Group:
             self._payment_source(payment, "held", held[0].reason)
             return
         waiting = [case for case in self.cases if case.reason in {"unpaid", "waiting", "not_shipped"}]
-        if waiting and receipt.proved:
+        if waiting and receipt.proved and self.policy.prepayments != "wait":
             self._advance(receipt, waiting[0])
+            return
+        if waiting and receipt.proved:
+            self._payment_source(payment, "not_postable", "before_sale")
             return
         if not receipt.proved:
             self._payment_source(payment, "not_postable", "unproved")
