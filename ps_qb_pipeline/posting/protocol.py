@@ -8,7 +8,7 @@ not: the single steps (``plan``, ``sending``, ``settling``, ``parties``).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, Engine
 
@@ -186,7 +186,7 @@ class _Run:
             self._wave(wave, parties)
         self._void(voids)
         self._classify(documents)
-        keep_holds(worker, documents, result.held)
+        keep_holds(worker, documents, voids, result.held)
         result.requests, result.waited, result.stopped = worker.requests, worker.waited, worker.outage
         return result
 
@@ -326,7 +326,7 @@ class _Run:
     def _record(self, drafts: Sequence[tuple[Draft, Document]], compared: plan.Comparison) -> list[str]:
         """P0: the intents, in one transaction with the check that no order is refunded beyond its receipts."""
         worker = self.worker
-        existing = {intent.key: intent for _, intent in [*compared.planned, *compared.refused]}
+        existing = {one.key: intent for one, intent in [*compared.planned, *compared.refused]}
         keys: list[str] = []
         with writing(worker.engine) as tx:
             recorded = intents.of_orders(
@@ -337,12 +337,15 @@ class _Run:
             for draft, document in drafts:
                 if self._refunds_too_much(draft, document, orders):
                     continue
-                intent = existing.get(draft.key)
+                intent = existing.get(document.key)
                 if intent is None:
                     fresh.append(draft)
+                    keys.append(draft.key)
                 else:
-                    self._replan(tx, intent, draft)
-                keys.append(draft.key)
+                    # The order may have got a new revision before its first one ever went out: the
+                    # intent keeps its key, so that whatever happened to it is never forgotten.
+                    self._replan(tx, intent, replace(draft, key=intent.key, revision=intent.revision))
+                    keys.append(intent.key)
             intents.plan(
                 tx,
                 fresh,

@@ -146,6 +146,7 @@ def _record_sending(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
                 "last_sent_at": by.now,
                 "sent_boot": worker.clock.boot,
                 "sent_monotonic": worker.clock.monotonic(),
+                "sightings": "{}",
                 "sent_in": group or intent.requestid,
                 "attempts": intent.attempts + 1,
                 "not_before": None,

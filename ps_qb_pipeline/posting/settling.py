@@ -11,8 +11,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from sqlalchemy import Connection
-
 from ps_qb_pipeline.errors import BooksFault, BooksNotSent, BooksThrottled, BooksUnavailable, MeterSpent
 from ps_qb_pipeline.posting import changing, echo
 from ps_qb_pipeline.posting.ports import Row
@@ -86,22 +84,12 @@ def _take(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
                 claimed = intents.move(
                     tx, claimed, UNKNOWN, now=by.now, run_id=worker.run_id, reason="its sender is gone"
                 )
-            if claimed is not None and claimed.last_sent_at is not None and worker.since_sent(claimed) < 0:
-                # The clock that stamped it ran ahead. Let it settle anew, by this one.
-                claimed = _stamp(worker, claimed, tx)
+            if claimed is not None:
+                claimed = worker.sight(tx, claimed)
             if claimed is not None:
                 taken.append(claimed)
                 worker.touched[claimed.key] = claimed
     return taken
-
-
-def _stamp(worker: Worker, intent: Intent, tx: Connection) -> Intent | None:
-    changes = {
-        "last_sent_at": worker.clock.now(),
-        "sent_boot": worker.clock.boot,
-        "sent_monotonic": worker.clock.monotonic(),
-    }
-    return intents.note(tx, intent, changes)
 
 
 def _give_back(worker: Worker, taken: Iterable[Intent]) -> None:

@@ -6,6 +6,7 @@ does (``sending``, ``settling``, ``protocol``).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.posting.ports import BooksPort, Pace
-from ps_qb_pipeline.state import leases, owners
+from ps_qb_pipeline.state import intents, leases, owners
 from ps_qb_pipeline.state.audit import AuditEntry, append
 from ps_qb_pipeline.state.clock import Clock
 from ps_qb_pipeline.state.intents import Claim, Intent
@@ -93,15 +94,30 @@ class Worker:
         """Whether nobody else is at work on the intent."""
         if intent.owner in {"", self.owner} or intent.lease_until is None:
             return True
-        return intent.lease_until <= self.clock.now() or owners.is_gone(intent.owner)
+        left = (intent.lease_until - self.clock.now()).total_seconds()
+        # More is left than any lease lasts: the clock that stamped it ran ahead.
+        return left <= 0 or left > 2 * self.pace.lease or owners.is_gone(intent.owner)
 
     def since_sent(self, intent: Intent) -> float:
-        """Seconds since the intent was last sent, by the timer that cannot be set wrong where there is one."""
+        """Seconds that have certainly passed since the intent was last sent.
+
+        Wall clocks can be wrong by a day, so only timers count: the sender's where it ran in this boot
+        of this machine, else this machine's own since it first saw the intent without an outcome.
+        """
         if intent.last_sent_at is None:
             return float("inf")
         if intent.sent_boot == self.clock.boot and intent.sent_monotonic is not None:
             return self.clock.monotonic() - intent.sent_monotonic
-        return (self.clock.now() - intent.last_sent_at).total_seconds()
+        seen = json.loads(intent.sightings).get(self.clock.boot)
+        return 0.0 if seen is None else self.clock.monotonic() - float(seen)
+
+    def sight(self, tx: Connection, intent: Intent) -> Intent | None:
+        """Note that this machine has seen the intent without an outcome, if another one sent it."""
+        seen = json.loads(intent.sightings)
+        if intent.sent_boot == self.clock.boot or self.clock.boot in seen:
+            return intent
+        seen[self.clock.boot] = self.clock.monotonic()
+        return intents.note(tx, intent, {"sightings": json.dumps(seen, sort_keys=True)})
 
     def wait(self, seconds: float) -> bool:
         """Sleep so long if patience allows it; False when it does not."""

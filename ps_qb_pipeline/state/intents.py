@@ -114,6 +114,7 @@ class Intent:
     last_sent_at: datetime | None
     sent_boot: str
     sent_monotonic: float | None
+    sightings: str
     attempts: int
     target_id: str
     target_key: str
@@ -325,6 +326,8 @@ def claim(tx: Connection, intent: Intent, by: Claim) -> Intent | None:
         # Its process was killed on this machine: nobody needs to wait for its lease. The epoch proves
         # that the row still has this owner.
         free = intents.c.owner == intent.owner
+    # A lease that ends further ahead than any may last was stamped by a clock that ran ahead.
+    free = free | (intents.c.lease_until > by.lease_until + (by.lease_until - by.now))
     changes = {"epoch": intent.epoch + 1, "owner": by.owner, "lease_until": by.lease_until}
     where = _same(intent) & free
     if tx.execute(update(intents).where(where).values(**changes)).rowcount != 1:

@@ -110,6 +110,7 @@ intents = Table(
     Column("last_sent_at", UtcTime),
     Column("sent_boot", Text, nullable=False, server_default=""),
     Column("sent_monotonic", Float),
+    Column("sightings", Text, nullable=False, server_default="{}"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("target_id", Text, nullable=False, server_default=""),
     Column("target_key", Text, nullable=False, server_default=""),

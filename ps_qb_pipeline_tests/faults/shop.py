@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -11,6 +10,7 @@ from typing import Any
 from ps_qb_pipeline.accounting.documents import Applied, Customer, Document, Item, Line, TaxLine
 from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.posting.ports import Rendering
+from ps_qb_pipeline.quickbooks.texts import canonical
 
 DAY = date(2026, 3, 2)
 RATE = Decimal("0.20")
@@ -49,10 +49,10 @@ def render_document(document: Document, names: Names) -> bytes:
     }
     body["PaymentRefNum" if document.type == "Payment" else "DocNumber"] = document.doc_number
     if document.type == "Payment":
-        body["TotalAmt"] = str(document.total)
+        body["TotalAmt"] = document.total
         body["Line"] = [
             {
-                "Amount": str(part.amount),
+                "Amount": part.amount,
                 "LinkedTxn": [
                     {"TxnId": names.documents[part.to_key][1], "TxnType": names.documents[part.to_key][0]}
                 ],
@@ -62,13 +62,13 @@ def render_document(document: Document, names: Names) -> bytes:
     else:
         body["Line"] = [
             {
-                "Amount": str(line.amount),
+                "Amount": line.amount,
                 "DetailType": "SalesItemLineDetail",
                 "SalesItemLineDetail": {"ItemRef": {"value": names.need("Item", line.item)}},
             }
             for line in document.lines
         ]
-        body["TxnTaxDetail"] = {"TotalTax": str(document.total_tax)}
+        body["TxnTaxDetail"] = {"TotalTax": document.total_tax}
     return _bytes(body)
 
 
@@ -84,7 +84,7 @@ def render_item(item: Item, _names: Names) -> bytes:
 
 
 def _bytes(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return canonical(body)
 
 
 RENDERING = Rendering(render_document, render_customer, render_item)
