@@ -392,7 +392,9 @@ def _first_state(shop: Shop, order_id: int, cart: Cart, total: Decimal) -> None:
         if str(state["paid"]) == "1" and paid != total:
             wanted = ERROR
         elif paid > 0 and str(state["paid"]) == "1":
-            record_payment(shop, order_id, paid, method=cart.payment, transaction=cart.transaction)
+            record_payment(
+                shop, order_id, paid, method=cart.payment, transaction=cart.transaction, checkout=True
+            )
     change_state(shop, order_id, wanted, employee=0)
 
 
@@ -473,10 +475,12 @@ def record_payment(
     transaction: str = "",
     currency: int = 0,
     employee: int | str = "",
+    checkout: bool = False,
 ) -> Row:
     """Book a payment of an order as the core does: the row, what counts as received, and ``date_upd``.
 
-    ``amount`` is in ``currency``, which 0 makes the order's own.
+    ``amount`` is in ``currency``, which 0 makes the order's own. A payment of the ``checkout`` bears the rate 1,
+    also in a foreign currency.
     """
     order = order_of(shop, order_id)
     own = int(order["id_currency"])
@@ -491,7 +495,7 @@ def record_payment(
         rate = other
     payment = shop.insert("order_payments", {
         "order_reference": order["reference"], "id_currency": currency or own, "amount": six(amount),
-        "payment_method": method, "conversion_rate": six(rate), "transaction_id": transaction,
+        "payment_method": method, "conversion_rate": six(1 if checkout else rate), "transaction_id": transaction,
         "date_add": shop.now(), "id_employee": employee,
     })  # fmt: skip
     touched(shop, order_id, total_paid_real=six(Decimal(str(order["total_paid_real"])) + received))

@@ -13,7 +13,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -74,8 +74,9 @@ def source(
     return Source(lambda: make().items(), f"{shop} {fingerprint(make())}", {})
 
 
+@cache
 def bundled(name: str) -> Rows:
-    """Rows of a bundled shop."""
+    """Rows of a bundled shop; nobody changes them in place."""
     raw = files(__package__).joinpath(f"data/{name}.json.gz").read_bytes()
     rows: Rows = json.loads(gzip.decompress(raw))
     return rows

@@ -128,8 +128,9 @@ class Table:
         self._reindex(row_id, old, new)
 
     def remove(self, row_id: int) -> None:
-        """Delete one row; nothing happens when it is not there."""
+        """Delete one row; its id is not given again."""
         old = self._rows.pop(row_id, None)
+        self._highest = max(self._highest, row_id)
         if old is not None:
             self._ids_dirty = True
             self._reindex(row_id, old, None)
