@@ -17,30 +17,33 @@ from ps_qb_pipeline.quickbooks.entities import ENTITIES, typed
 
 Row = Mapping[str, Any]
 
-TABLES = (
-    "accounts",
-    "items",
-    "customers",
-    "tax_codes",
-    "tax_rates",
-    "payment_methods",
-    "terms",
-    "departments",
-)
-"""The tables (without schema) that a look-up is made of; ``classes``, ``company_currencies`` and ``preferences`` besides."""
+NEEDED: dict[str, tuple[str, ...]] = {
+    "accounts": ("name", "fully_qualified_name", "active", "account_type"),
+    "items": ("name", "fully_qualified_name", "active", "sku"),
+    "customers": ("display_name", "fully_qualified_name", "active", "email", "currency", "job"),
+    "tax_codes": ("name", "active", "sales_tax_rates", "purchase_tax_rates"),
+    "tax_rates": ("rate_value", "effective_tax_rates"),
+    "payment_methods": ("name", "active"),
+    "terms": ("name", "active"),
+    "departments": ("name", "fully_qualified_name", "active"),
+    "classes": ("name", "fully_qualified_name", "active"),
+    "company_currencies": ("code", "active"),
+    "preferences": (
+        "home_currency",
+        "multi_currency",
+        "class_tracking",
+        "class_tracking_per_line",
+        "track_departments",
+        "custom_txn_numbers",
+        "using_sales_tax",
+    ),
+}
+"""The mirrored tables (without schema and prefix) that a look-up is made of, with the columns it reads.
+
+Each row needs ``id`` besides. From the mirror this costs no metered call.
+"""
+_LISTS = tuple(table for table in NEEDED if table not in {"tax_rates", "company_currencies", "preferences"})
 _PSEUDO_TAX_CODES = ("TAX", "NON")
-_READ = (
-    "Account",
-    "Item",
-    "Customer",
-    "TaxCode",
-    "TaxRate",
-    "PaymentMethod",
-    "Term",
-    "Department",
-    "Class",
-    "CompanyCurrency",
-)
 
 
 class UnknownName(PipelineError):
@@ -97,9 +100,7 @@ class References:
             for row in tables.get("company_currencies", ())
             if row.get("active") is not False
         }
-        self._lists = {
-            table: _index(tables.get(table, ())) for table in (*TABLES, "classes") if table != "tax_rates"
-        }
+        self._lists = {table: _index(tables.get(table, ())) for table in _LISTS}
         self._rates = {str(row["id"]): row for row in tables.get("tax_rates", ())}
         self._skus = {
             _folded(row["sku"]): str(row["id"])
@@ -112,14 +113,16 @@ class References:
 
     @classmethod
     def read(cls, books: Reader) -> References:
-        """The names as the company has them now; some calls per name list."""
-        tables: dict[str, list[Row]] = {}
-        for name in _READ:
-            entity = ENTITIES[name]
-            tables[entity.table] = [
-                {"id": entity.identity(row), **entity.values(row)} for row in books.query_all(name)
-            ]
-        tables["preferences"] = [ENTITIES["Preferences"].values(books.preferences())]
+        """The names as the company has them now; a metered call for each list and thousand rows.
+
+        For setting up; whoever posts every few minutes takes the rows from the mirror.
+        """
+        tables: dict[str, list[Row]] = {"preferences": [ENTITIES["Preferences"].values(books.preferences())]}
+        for entity in ENTITIES.values():
+            if entity.table in NEEDED and entity.table != "preferences":
+                tables[entity.table] = [
+                    {"id": entity.identity(row), **entity.values(row)} for row in books.query_all(entity.name)
+                ]
         return cls(tables)
 
     # -- what documents name -------------------------------------------------------------------
