@@ -71,7 +71,9 @@ class Outcome:
 def execute(definitions: dg.Definitions, job: str) -> Outcome:
     """Run ``job`` in this process, recorded in DAGSTER_HOME like any other run."""
     with dg.DagsterInstance.get() as instance:
-        result = definitions.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+        found = definitions.resolve_job_def(job)
+        config = {**(found.run_config or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        result = found.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
         failures = [event for event in result.all_events if event.is_step_failure]
         if not result.success:
             step, message = _failure(failures)
@@ -93,4 +95,6 @@ def _failure(failures: Sequence[dg.DagsterEvent]) -> tuple[str, str]:
     while error is not None and error.cause is not None:
         error = error.cause
     message = error.message.strip() if error is not None else "see the run in the web UI"
+    name, _, words = message.partition(": ")
+    message = words if words and " " not in name else message
     return str(failures[0].step_key), message
