@@ -37,8 +37,7 @@ written as (
         qbo_id as id,
         max(regexp_extract(
             key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-        )) as stem,
-        max(try_cast(sync_token as bigint)) as written_token
+        )) as stem
     from control.intents
     where qbo_id <> '' and entity not in ('Customer', 'Item')
     group by all
@@ -72,7 +71,6 @@ claimed as (
         documents.created_at,
         coalesce(documents.deleted, false) as deleted,
         not coalesce(documents.deleted, false) and not coalesce(documents.voided, false) as live,
-        written.written_token,
         case
             when written.stem is not null then 'intent'
             when coalesce(documents.source_key, '') <> '' then 'note'
@@ -161,7 +159,7 @@ repeated as (
 
 final as (
     select
-        claimed.* exclude (deposit_to_id, created_at),
+        claimed.* exclude (doc_number, deposit_to_id, created_at),
         coalesce(repeated.claim_no, 1) as claim_no,
         coalesce(repeated.live_claims, cast(claimed.live as bigint)) as live_claims,
         coalesce(placed.numbered_like_ours, false) as numbered_like_ours,

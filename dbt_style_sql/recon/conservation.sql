@@ -34,7 +34,6 @@ classed as (
         side,
         object_type,
         count(*) as classed_objects,
-        count(distinct object_id) as distinct_objects,
         sum(amount) as classed_amount,
         count(*) filter (where class is null or class = 'unclassified') as unclassified_objects
     from recon.objects
@@ -50,14 +49,12 @@ final as (
         cast(coalesce(rows_held.amount, 0) as decimal(18, 2)) as amount,
         cast(coalesce(classed.classed_amount, 0) as decimal(18, 2)) as classed_amount,
         coalesce(classed.unclassified_objects, 0) as unclassified_objects,
-        coalesce(classed.classed_objects - classed.distinct_objects, 0) as repeated_objects,
         cast(
             coalesce(rows_held.amount, 0) - coalesce(classed.classed_amount, 0) as decimal(18, 2)
         ) as remainder,
         coalesce(rows_held.objects, 0) = coalesce(classed.classed_objects, 0)
         and coalesce(rows_held.amount, 0) = coalesce(classed.classed_amount, 0)
-        and coalesce(classed.unclassified_objects, 0) = 0
-        and coalesce(classed.classed_objects - classed.distinct_objects, 0) = 0 as holds
+        and coalesce(classed.unclassified_objects, 0) = 0 as holds
     from rows_held
     full outer join classed using (side, object_type)
 )

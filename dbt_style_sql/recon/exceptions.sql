@@ -11,7 +11,11 @@ objects as (
 ),
 
 books as (
-    select * from recon.books_claims
+    select
+        entity,
+        id,
+        doc_number
+    from staging.quickbooks_documents
 ),
 
 shop_objects as (

@@ -18,7 +18,6 @@ claims as (
         claims.currency,
         claims.total,
         claims.total_tax,
-        claims.written_token,
         books.entity,
         books.id,
         books.txn_date,
@@ -57,6 +56,7 @@ intents as (
         arg_max(coalesce(fault_message, ''), revision) as fault_message,
         arg_max(try_cast(amount as decimal(18, 2)), revision)
             filter (where state = 'CONFIRMED' and operation <> 'void') as sent_total,
+        max(try_cast(sync_token as bigint)) as written_token,
         bool_or(qbo_id <> '') as written
     from control.intents
     where entity not in ('Customer', 'Item') and state not in ('DROPPED', 'SUPERSEDED')
@@ -167,7 +167,7 @@ compared as (
         claims.deposit_to_name as books_deposit_to,
         -- What was sent last tells whose change it is: the books moved away from it, or the shop.
         coalesce(intents.sent_total <> claims.total, false)
-        or coalesce(try_cast(claims.sync_token as bigint) > claims.written_token, false)
+        or coalesce(try_cast(claims.sync_token as bigint) > intents.written_token, false)
             as books_moved,
         coalesce(
             intents.sent_total <> claims.total and intents.sent_total <> documents.total,

@@ -1,4 +1,4 @@
--- Tax by rate: what each expected document says beside what its QuickBooks document holds.
+-- Tax by rate where an expected document and its QuickBooks document disagree.
 -- Grain: one row per expected document that is live in QuickBooks and tax rate in percent.
 with
 
@@ -6,8 +6,6 @@ documents as (
     select
         key,
         currency,
-        type,
-        txn_date,
         regexp_extract(
             key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
         ) as stem
@@ -49,8 +47,6 @@ live as (
     select
         documents.key,
         documents.currency,
-        documents.type,
-        documents.txn_date,
         claims.entity,
         claims.id
     from documents
@@ -59,7 +55,8 @@ live as (
 
 ours as (
     select
-        live.*,
+        live.key,
+        live.currency,
         expected.rate,
         expected.base,
         expected.amount
@@ -69,7 +66,8 @@ ours as (
 
 theirs as (
     select
-        live.*,
+        live.key,
+        live.currency,
         actual.rate,
         actual.base,
         actual.amount
@@ -81,8 +79,6 @@ final as (
     select
         coalesce(ours.key, theirs.key) as document_key,
         coalesce(ours.currency, theirs.currency) as currency,
-        coalesce(ours.type, theirs.type) as type,
-        coalesce(ours.txn_date, theirs.txn_date) as txn_date,
         coalesce(ours.rate, theirs.rate) as rate,
         cast(coalesce(ours.base, 0) as decimal(18, 2)) as expected_base,
         cast(coalesce(theirs.base, 0) as decimal(18, 2)) as actual_base,
@@ -92,6 +88,7 @@ final as (
         - cast(coalesce(ours.amount, 0) as decimal(18, 2)) as difference
     from ours
     full outer join theirs on ours.key = theirs.key and ours.rate = theirs.rate
+    where coalesce(ours.amount, 0) <> coalesce(theirs.amount, 0)
 )
 
 select * from final

@@ -230,18 +230,18 @@ ACCOUNTS = Section(
 
 TAX = Section(
     "tax",
-    "Tax by rate",
-    "Taxable amounts and tax of the documents that are in QuickBooks, as meant and as booked; refunds taken off.",
-    """select currency, rate,
-        sum(if(type in ('RefundReceipt', 'CreditMemo'), -expected_base, expected_base)) as expected_base,
-        sum(if(type in ('RefundReceipt', 'CreditMemo'), -actual_base, actual_base)) as actual_base,
-        sum(if(type in ('RefundReceipt', 'CreditMemo'), -expected_tax, expected_tax)) as expected_tax,
-        sum(if(type in ('RefundReceipt', 'CreditMemo'), -actual_tax, actual_tax)) as actual_tax,
-        sum(if(type in ('RefundReceipt', 'CreditMemo'), -difference, difference)) as difference
-    from recon.tax_pairs group by currency, rate order by currency, rate desc""",
+    "Tax by month, country and rate",
+    "Taxable amounts and tax as meant, and as the same documents hold them in QuickBooks; refunds taken off.",
+    """select currency, month, country, code, rate, documents, expected_base, actual_base, expected_tax, actual_tax,
+        difference
+    from recon.tax_tie_out order by currency, month, country, rate desc, code""",
     (
         Column("currency", "Currency"),
+        Column("month", "Month", "month"),
+        Column("country", "Country"),
+        Column("code", "Tax code"),
         Column("rate", "Rate, %", "rate"),
+        Column("documents", "Documents", "integer"),
         _money("expected_base", "Base as meant"),
         _money("actual_base", "Base in QuickBooks"),
         _money("expected_tax", "Tax as meant"),
