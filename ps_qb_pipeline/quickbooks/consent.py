@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from ps_qb_pipeline.errors import ReconnectNeeded, SettingsError
-from ps_qb_pipeline.quickbooks.oauth import App, Tokens, consent_url, exchange_code
+from ps_qb_pipeline.quickbooks.oauth import App, Tokens, consent_url, exchange_code, revoke
 from ps_qb_pipeline.quickbooks.renewal import TokenStore
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -177,3 +177,16 @@ def connect(
     tokens = finish(app, consent, address or paste(), realm=realm)
     store.save(connection, asdict(tokens))
     return tokens
+
+
+def disconnect(store: TokenStore, app: App, *, connection: str) -> bool:
+    """Tell Intuit that the consent is over, then forget the tokens; False when there were none.
+
+    When Intuit cannot be told (an error of ours comes out), the tokens stay, so that it can be tried again.
+    """
+    values = store.load(connection)
+    if values is None:
+        return False
+    revoke(app, Tokens(**values))
+    store.delete(connection)
+    return True

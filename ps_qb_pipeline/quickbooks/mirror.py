@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from ps_qb_pipeline.errors import BooksFault
 from ps_qb_pipeline.quickbooks.cdc import REACH_DAYS, Changes
 from ps_qb_pipeline.quickbooks.entities import ENTITIES, Entity, typed
 from ps_qb_pipeline.quickbooks.query import changed_since
@@ -33,6 +34,7 @@ SWEPT = ("Item", "Customer", "SalesReceipt", "Invoice", "Payment", "RefundReceip
 """What a sweep counts: what we write ourselves. Every count is a metered read."""
 LAND_ROWS = 5000
 """How many rows are landed at once."""
+_NOT_IN_PLAN = frozenset({"500", "5020", "5030"})
 _REPORTED_SLOWLY = tuple(name for name, entity in ENTITIES.items() if not entity.cdc)
 
 
@@ -110,8 +112,9 @@ class MirrorBooks(Protocol):
 class MirrorResult:
     """What one pull did, counted by entity.
 
-    ``loaded`` names the entities that were read whole, ``resynced`` those whose count had been wrong;
-    ``time`` is QuickBooks' own clock, up to which the mirror is complete.
+    ``loaded`` names the entities that were read whole, ``resynced`` those whose count had been wrong,
+    ``absent`` those that the company's plan does not include; ``time`` is QuickBooks' own clock, up to
+    which the mirror is complete.
     """
 
     read: dict[str, int] = field(default_factory=dict)
@@ -119,6 +122,7 @@ class MirrorResult:
     deleted: dict[str, int] = field(default_factory=dict)
     loaded: list[str] = field(default_factory=list)
     resynced: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
     cdc_calls: int = 0
     time: str = ""
 
@@ -177,7 +181,8 @@ class _Pull:
         tick = (ticking, since) if ticking and since is not None else None
         until = self._tick(*tick) if tick else self._server_time(captured)
         for name in missing:
-            self._load(name)
+            if not self._load_if_there(name):
+                continue
             known.add(name)
             if not ticking:
                 # Nothing ticks yet: what has been loaded need not be loaded again after a crash.
@@ -233,6 +238,25 @@ class _Pull:
         self._put(name, waiting + [MirrorRow(one, deleted=True) for one in sorted(gone)])
         self.result.loaded.append(name)
 
+    def _load_if_there(self, name: str) -> bool:
+        """Read an entity whole unless the company's plan lacks it; whether it has it is asked once a week."""
+        absent: dict[str, str] = dict(self.position.get("absent") or {})
+        asked = _moment(absent.get(name))
+        if asked is None or self.now - asked >= timedelta(days=7):
+            try:
+                self._load(name)
+            except BooksFault as error:
+                if error.fault.code not in _NOT_IN_PLAN:
+                    raise
+                logger.info("%s is not part of the company's plan (%s)", name, error.fault.code)
+                absent[name] = self.now.isoformat()
+            else:
+                absent.pop(name, None)
+            self.position = {**self.position, "absent": absent}
+        if name in absent:
+            self.result.absent.append(name)
+        return name not in absent
+
     def sweep(self, names: Sequence[str]) -> None:
         """Read again whole every entity of which QuickBooks has another number of rows than the mirror."""
         if self.alive is None:
@@ -263,7 +287,7 @@ class _Pull:
             elif name == "ExchangeRate":
                 self._rates(ENTITIES["Preferences"].values(preferences))
             else:
-                self._load(name)
+                self._load_if_there(name)
         stamps = {name: at.isoformat() for name, at in read.items() if at} | dict.fromkeys(
             due, self.now.isoformat()
         )
@@ -278,10 +302,15 @@ class _Pull:
             return
         day = self.now.date().isoformat()
         codes = sorted(str(row["Code"]) for row in self.books.query_all("CompanyCurrency", "Active = true"))
-        rates = [
-            self.books.exchange_rate(code, day) for code in codes if code != preferences["home_currency"]
-        ]
-        self._put("ExchangeRate", [_row(ENTITIES["ExchangeRate"], rate) for rate in rates])
+        for code in codes:
+            if code == preferences["home_currency"]:
+                continue
+            try:
+                rate = self.books.exchange_rate(code, day)
+            except BooksFault as error:
+                logger.warning("QuickBooks has no rate of %s for %s (%s)", code, day, error.fault.code)
+                continue
+            self._put("ExchangeRate", [_row(ENTITIES["ExchangeRate"], rate)])
 
     # -- landing -------------------------------------------------------------------------------
 

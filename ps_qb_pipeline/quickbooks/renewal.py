@@ -69,6 +69,10 @@ class TokenStore(Protocol):
         """
         ...
 
+    def delete(self, connection: str) -> None:
+        """Forget the tokens."""
+        ...
+
     def lease(self, connection: str, seconds: float) -> AbstractContextManager[Any]:
         """Enter with a lease as the only process that may renew; with None when another one is at it.
 

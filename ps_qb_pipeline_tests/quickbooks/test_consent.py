@@ -103,6 +103,17 @@ def test_an_answer_that_does_not_fit_exchanges_nothing(intuit, query, kind):
     assert intuit.forms == []
 
 
+def test_disconnecting_tells_intuit_and_forgets(intuit):
+    """The refresh token is revoked, then dropped; a second time there is nothing to do."""
+    store = TokenStore(open_control_plane("sqlite://"), bytes(32))
+    store.save("b", {"realm": REALM, "refresh_token": "RT-0", "access_token": ""})
+    application = app(intuit, "http://localhost/")
+    assert consent.disconnect(store, application, connection="b")
+    assert intuit.forms == [{"token": "RT-0"}]
+    assert store.load("b") is None
+    assert not consent.disconnect(store, application, connection="b")
+
+
 def test_every_consent_has_a_state_of_its_own(intuit):
     """States are long and never the same."""
     states = {consent.begin(app(intuit, "http://localhost/")).state for _ in range(5)}

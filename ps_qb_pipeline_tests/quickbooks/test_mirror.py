@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ps_qb_pipeline.errors import BooksUnavailable
+from ps_qb_pipeline.errors import BooksFault, BooksUnavailable, Fault, FaultError
 from ps_qb_pipeline.quickbooks.answers import read_json
 from ps_qb_pipeline.quickbooks.cdc import Change, Changes
 from ps_qb_pipeline.quickbooks.entities import CDC_ENTITIES, ENTITIES, TRANSACTIONS
@@ -81,12 +82,15 @@ def differences(books, warehouse):
     return found
 
 
+SERIAL = itertools.count(1)
+"""Of names and request ids: the company lives as long as the module."""
+
+
 class Hand:
     """A person at work in the books."""
 
     def __init__(self, books):
         self.books = books
-        self.number = 0
         self.live: dict[str, list[str]] = {
             name: [] for name in ("Customer", "Item", "SalesReceipt", "Invoice", "Payment")
         }
@@ -94,8 +98,7 @@ class Hand:
         self.code = books.query("select * from TaxCode")[0]["Id"]
 
     def create(self, entity, body):
-        self.number += 1
-        stamp = f"{id(self)}-{self.number}"
+        stamp = f"n{next(SERIAL)}"
         body = body(stamp) if callable(body) else body
         row = self.books.create(entity, canonical(body), stamp).body[entity]
         self.live[entity].append(row["Id"])
@@ -138,22 +141,19 @@ class Hand:
         if not self.live[entity]:
             return
         row = self.books.read(entity, self.live[entity][-1])
-        self.number += 1
-        stamp = f"{id(self)}-u{self.number}"
+        stamp = f"u{next(SERIAL)}"
         body = {"Id": row["Id"], "SyncToken": row["SyncToken"], "sparse": True, **change}
         self.books.update(entity, canonical(body), stamp)
 
     def void(self, entity):
         if self.live[entity]:
             row = self.books.read(entity, self.live[entity][-1])
-            self.number += 1
-            self.books.void(entity, row["Id"], row["SyncToken"], f"{id(self)}-v{self.number}")
+            self.books.void(entity, row["Id"], row["SyncToken"], f"v{next(SERIAL)}")
 
     def delete(self, entity):
         if self.live[entity]:
             row = self.books.read(entity, self.live[entity].pop())
-            self.number += 1
-            self.books.delete(entity, row["Id"], row["SyncToken"], f"{id(self)}-d{self.number}")
+            self.books.delete(entity, row["Id"], row["SyncToken"], f"d{next(SERIAL)}")
 
 
 ACTIONS = {
@@ -244,6 +244,7 @@ class Scripted:
         self.counted = []
         self.queried = []
         self.fail_on = None
+        self.not_in_plan = set()
 
     def put(self, entity, one, **values):
         self.rows[entity][one] = {"Id": one, "SyncToken": "0", **values}
@@ -252,6 +253,8 @@ class Scripted:
         self.queried.append((entity, where))
         if entity == self.fail_on:
             raise BooksUnavailable("no")
+        if entity in self.not_in_plan:
+            raise BooksFault("no", fault=Fault((FaultError("5020", "no"),)))
         yield from list(self.rows[entity].values())
 
     def count(self, entity, where=""):
@@ -418,6 +421,22 @@ def test_slow_lists_are_read_once_a_day_or_a_week():
     books.now += timedelta(days=6)
     tick(books, warehouse, cursors)
     assert {"TaxCode", "TaxRate", "TaxAgency"} <= {name for name, _ in books.queried}
+
+
+def test_what_the_plan_lacks_is_left_out_and_asked_for_once_a_week():
+    """A company without locations is mirrored all the same; after an upgrade they appear by themselves."""
+    books, warehouse, cursors = Scripted(), Warehouse(), Cursors()
+    books.not_in_plan = {"Department"}
+    books.put("Department", "1")
+    assert tick(books, warehouse, cursors).absent == ["Department"]
+    books.queried.clear()
+    assert tick(books, warehouse, cursors).absent == ["Department"]
+    assert books.queried == []
+    assert "Department" not in books.asked[-1][0]
+    books.not_in_plan = set()
+    books.now += timedelta(days=8)
+    assert tick(books, warehouse, cursors).absent == []
+    assert warehouse.alive("departments") == {"1"}
 
 
 def test_a_sweep_costs_seven_reads():
