@@ -57,6 +57,9 @@ CHILDREN = (
 """Read by ``id_order`` for every order that changed."""
 POLLED_BY_DATE = ("orders", "order_slip", "customers", "addresses", "products")
 POLLED_BY_ID = ("order_payments", "order_histories")
+POLLED = (*POLLED_BY_DATE, *POLLED_BY_ID)
+POLLED_AFTER_LOAD = ("orders", "order_slip", *POLLED_BY_ID)
+"""What may have changed an order while the first load was reading it; the rest waits for the next tick."""
 LOADED = (
     "products",
     "order_slip",
@@ -138,8 +141,8 @@ def extract(
             run.read_orders(set(ids), {})
         else:
             run.prepare(max_age=0 if full else _DAY)
-            run.load(again=full)
-            run.poll()
+            loaded = run.load(again=full)
+            run.poll(POLLED_AFTER_LOAD if loaded else POLLED)
     finally:
         run.result.requests = shop.requests - sent
         run.result.seconds = time.monotonic() - began
@@ -213,16 +216,18 @@ class Extraction:
 
     # The first load
 
-    def load(self, *, again: bool) -> None:
-        """Reads every row of the resources that were never read whole; of all of them with ``again``."""
-        began = self.now
-        for name in LOADED:
+    def load(self, *, again: bool) -> bool:
+        """Reads every row of the resources that were never read whole; of all of them with ``again``.
+
+        Returns whether there was anything to load.
+        """
+        pending = [name for name in LOADED if again or "since" not in (self.cursors.get(name) or {})]
+        began = self.now if pending else 0.0
+        for name in pending:
             cursor = self.cursors.get(name) or {}
-            if "loading" not in cursor:
-                if cursor and not again:
-                    continue
-                cursor = {"loading": {"began": began, "after": 0, "seen": {}}}
-            self._load(RESOURCES[name], cursor)
+            fresh = {"loading": {"began": began, "after": 0, "seen": {}}}
+            self._load(RESOURCES[name], cursor if "loading" in cursor else fresh)
+        return bool(pending)
 
     def _load(self, resource: Resource, cursor: dict[str, Any]) -> None:
         state = cursor["loading"]
@@ -244,9 +249,9 @@ class Extraction:
 
     # After that
 
-    def poll(self) -> None:
-        """Asks every resource that has a cursor of its own for changes, and reads the orders concerned whole."""
-        polled = {name: self.cursors.get(name) or {} for name in (*POLLED_BY_DATE, *POLLED_BY_ID)}
+    def poll(self, names: Sequence[str]) -> None:
+        """Asks the resources ``names``, which have cursors of their own, for changes; reads the orders concerned whole."""
+        polled = {name: self.cursors.get(name) or {} for name in names}
         answers = self._answers(polled)
         began = self.now
         changed: dict[str, list[Record]] = {}
@@ -305,7 +310,7 @@ class Extraction:
     ) -> dict[str, Any]:
         if resource.changes == "id":
             seen = _last_ids({**cursor.get("seen", {}), **{str(row.id): row.hash for row in rows}})
-            return {"after": max([cursor.get("after", 0), *_ids(pages)]), "seen": seen}
+            return {"since": began, "after": max([cursor.get("after", 0), *_ids(pages)]), "seen": seen}
         return {"since": began, "here": _here(), "seen": _recent(resource, rows, self.window(began))}
 
     # Whole orders

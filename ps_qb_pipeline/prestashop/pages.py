@@ -22,8 +22,8 @@ from ps_qb_pipeline.prestashop.rows import Poisoned, Record
 FAR_FUTURE = "2999-12-31 23:59:59"
 _HEAVY = {"orders": 1, "products": 1, "order_details": 3}
 _LIGHT = 5
-_SLIM = 6
-"""A row of no more columns is cheap to send, whatever its resource."""
+_SLIM = 10
+"""Rows of no more columns are cheap to send, and many go into a page."""
 _VALUES_A_REQUEST = 500
 _ROWS_A_PARENT = 3
 _IDS_A_PAGE = 10_000
@@ -42,8 +42,9 @@ class Pager:
 
     def size(self, resource: Resource) -> int:
         """Rows a page of ``resource`` at present."""
-        heavy = len(resource.columns) > _SLIM
-        factor = _HEAVY.get(resource.name, _LIGHT) if heavy else _LIGHT
+        factor = _HEAVY.get(resource.name, _LIGHT)
+        if len(resource.columns) <= _SLIM:
+            factor = _LIGHT if resource.name in _HEAVY else 2 * _LIGHT
         return self._sizes.get(resource.name, self.shop.page_size * factor)
 
     def all_by_id(

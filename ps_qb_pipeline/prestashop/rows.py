@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from typing import Any
 
@@ -66,22 +66,20 @@ class Poisoned:
 def _int(value: object) -> int | None:
     if value is None or value is False or value == "":
         return None
-    if isinstance(value, int):
-        number = int(value)
-    elif isinstance(value, str):
+    if isinstance(value, str):
         text = value.strip()
         whole = _WHOLE.match(text)
         text = whole.group(1) if whole else text
         if not _INTEGER.match(text):
             raise Unreadable("is not a whole number")
-        number = int(text)
-    elif isinstance(value, Decimal) and value == value.to_integral_value():
-        number = int(value)
-    else:
+        value = int(text)
+    if not isinstance(value, int | Decimal) or (isinstance(value, Decimal) and not value.is_finite()):
         raise Unreadable("is not a whole number")
-    if not -_BIGINT_LIMIT <= number < _BIGINT_LIMIT:
+    if not -_BIGINT_LIMIT <= value < _BIGINT_LIMIT:
         raise Unreadable("is too large for a whole number")
-    return number
+    if int(value) != value:
+        raise Unreadable("is not a whole number")
+    return int(value)
 
 
 def _decimal(value: object) -> Decimal | None:
@@ -93,13 +91,10 @@ def _decimal(value: object) -> Decimal | None:
         raise Unreadable("is not a number")
     if isinstance(value, str) and not _NUMBER.match(value.strip()):
         raise Unreadable("is not a number")
-    try:
-        number = Decimal(value.strip() if isinstance(value, str) else value)
-        if abs(number) >= _DECIMAL_LIMIT:
-            raise Unreadable("is too large for an amount")
-        return number.quantize(_SIX_PLACES, rounding=ROUND_HALF_EVEN) + 0
-    except InvalidOperation as error:
-        raise Unreadable("is not a number") from error
+    number = Decimal(value.strip() if isinstance(value, str) else value)
+    if not number.is_finite() or abs(number) >= _DECIMAL_LIMIT:
+        raise Unreadable("is too large for an amount")
+    return number.quantize(_SIX_PLACES, rounding=ROUND_HALF_EVEN) + 0
 
 
 def _bool(value: object) -> bool:

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
@@ -121,7 +121,7 @@ def unusable(call: Call, what: str, answer: Answer | None = None) -> ShopUnavail
 
 def _split(text: str, list_key: str) -> list[tuple[Any, str]]:
     """The elements of ``{"<list_key>": [...]}``, with the text of each; ``[]`` is the empty list."""
-    decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).raw_decode
+    decode = json.JSONDecoder(parse_float=_exact, parse_constant=_no_constant).raw_decode
     position = _skip(text, 0)
     if text[position:].strip(_SPACE) == "[]":
         return []
@@ -150,6 +150,13 @@ def _skip(text: str, position: int) -> int:
     while position < len(text) and text[position] in _SPACE:
         position += 1
     return position
+
+
+def _exact(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation as error:
+        raise ValueError("a number beyond all bounds") from error
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -64,11 +64,18 @@ class ShopDouble(httpx.BaseTransport):
         self.requests: list[httpx.Request] = []
         self.before: Callable[[ShopDouble, str, str, dict[str, str]], httpx.Response | None] | None = None
         self.after: Callable[[ShopDouble, str, str], httpx.Response | None] | None = None
+        self.highest: dict[str, int] = {}
         self.epoch = EPOCH
         self.now = START
 
     def shop(self, **options: Any) -> Shop:
         return Shop("http://127.0.0.1:9", KEY, transport=self, limits=QUICK, **options)
+
+    def next_id(self, name: str) -> int:
+        """An id that no row of ``name`` ever had."""
+        highest = max((int(row["id"]) for row in self.tables[name]), default=0)
+        self.highest[name] = max(self.highest.get(name, 0), highest) + 1
+        return self.highest[name]
 
     def row(self, name: str, number: int) -> dict[str, Any]:
         return next(row for row in self.tables[name] if int(row["id"]) == number)

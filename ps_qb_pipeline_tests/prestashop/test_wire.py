@@ -58,6 +58,7 @@ def test_byte_order_mark_is_passed_over() -> None:
         b'{"orders":[{"id":1}],"orders":[]}',
         b'{"orders":[' + b"[" * 5000,
         b'{"orders":[{"id":' + b"9" * 5000 + b"}]}",
+        b'{"orders":[{"id":1e99999999999999999999}]}',
         b"[[]]",
         b"\xff",
     ],

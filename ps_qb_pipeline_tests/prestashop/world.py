@@ -48,7 +48,7 @@ def add_order(double: ShopDouble, *, at: datetime | None = None, lines: int = 2)
     """Places one paid order now, or ``at`` that wall time; returns its id."""
     tables = double.tables
     moment = stamp(at or double.now)
-    number = max([int(row["id"]) for row in tables["orders"]], default=0) + 1
+    number = double.next_id("orders")
     reference = f"REF{number:06}"
     tables["customers"].append(
         blank("customers", id=number, email=f"c{number}@example.test", date_add=moment, date_upd=moment)
@@ -90,7 +90,7 @@ def add_order(double: ShopDouble, *, at: datetime | None = None, lines: int = 2)
 
 def add_row(double: ShopDouble, name: str, /, **values: Any) -> int:
     """Adds one object to the table ``name``; returns its id."""
-    number = max([int(row["id"]) for row in double.tables[name]], default=0) + 1
+    number = double.next_id(name)
     double.tables[name].append(blank(name, id=number, **values))
     return number
 
