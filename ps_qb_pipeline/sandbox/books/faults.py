@@ -230,9 +230,8 @@ def wrong_product(value: Any) -> Refusal:
 
 
 def no_name() -> Refusal:
-    """6080: a name-list object without any part of a name."""
-    parts = "Title, GivenName, MiddleName, FamilyName, DisplayName, Suffix"
-    return _one("6080", "No Name Provided", f"{parts} - one of these must be non-empty")
+    """2020: a name-list object without any part of a name."""
+    return required("DisplayName")
 
 
 def discount_incomplete() -> Refusal:
