@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import httpx
-from starlette.testclient import TestClient
 
 from ps_qb_pipeline.sandbox.shop.app import create_app
 from ps_qb_pipeline.sandbox.shop.shop import Shop
@@ -15,14 +15,39 @@ KEY = "SANDBOXKEY0000000000000000000001"
 BASE = "http://127.0.0.1:8781"
 
 
+class Client:
+    """Sends requests to an application without a socket."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def request(self, method: str, target: str, **options: Any) -> httpx.Response:
+        """One request; redirects are not followed."""
+        return asyncio.run(self._request(method, target, options))
+
+    async def _request(self, method: str, target: str, options: dict[str, Any]) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=self._app), base_url=BASE) as client:
+            return await client.request(method, target, **options)
+
+    def get(self, target: str, **options: Any) -> httpx.Response:
+        """GET."""
+        return self.request("GET", target, **options)
+
+    def put(self, target: str, **options: Any) -> httpx.Response:
+        """PUT."""
+        return self.request("PUT", target, **options)
+
+    def post(self, target: str, **options: Any) -> httpx.Response:
+        """POST."""
+        return self.request("POST", target, **options)
+
+
 class Asked:
     """A sandbox shop and a client with its key."""
 
     def __init__(self, shop: str = "boutique", **options: Any) -> None:
         self.app = create_app(shop, key=KEY, **options)
-        self.client = TestClient(
-            self.app, base_url=BASE, follow_redirects=False, raise_server_exceptions=True
-        )
+        self.client = Client(self.app)
 
     @property
     def shop(self) -> Shop:
