@@ -4,7 +4,16 @@ import os
 import subprocess
 import sys
 
-FORBIDDEN = ("great_expectations", "pandas", "matplotlib", "altair", "vl_convert", "uvicorn", "typst", "xlsxwriter")
+FORBIDDEN = (
+    "great_expectations",
+    "pandas",
+    "matplotlib",
+    "altair",
+    "vl_convert",
+    "uvicorn",
+    "typst",
+    "xlsxwriter",
+)
 
 
 def test_loading_the_definitions_imports_nothing_heavy(tmp_path) -> None:
