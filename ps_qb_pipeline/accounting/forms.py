@@ -10,12 +10,13 @@ and total of the document stay as they are, and its bases agree with its taxes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Line, TaxLine
 from ps_qb_pipeline.accounting.items import ROUNDING
-from ps_qb_pipeline.accounting.money import HUNDRED, ZERO, minor_unit, to_minor
+from ps_qb_pipeline.accounting.money import HUNDRED, ZERO, close_to, minor_unit, to_minor
 from ps_qb_pipeline.accounting.policy import TaxCode
 
 _HALF = Decimal("0.5")
@@ -99,6 +100,32 @@ def _balanced(shifts: Sequence[tuple[str, Decimal]], out_of_scope: str) -> tuple
 
 def _moved(tax: TaxLine, shift: Decimal) -> TaxLine:
     return TaxLine(tax.code, tax.rate, tax.base + shift, tax.amount)
+
+
+def to_gross(lines: tuple[Line, ...], taxes: tuple[TaxLine, ...], currency: str) -> tuple[Line, ...] | None:
+    """The lines with their gross, for tax-inclusive documents; None where net and gross are no exact pair.
+
+    The tax of each code divides over its lines by their net. A pair is exact when the gross, less its
+    tax at the code's rates, gives back the net.
+    """
+    rates: dict[str, Decimal] = {}
+    owed: dict[str, Decimal] = {}
+    for tax in taxes:
+        rates[tax.code] = rates.get(tax.code, ZERO) + tax.rate
+        owed[tax.code] = owed.get(tax.code, ZERO) + tax.amount
+    made = list(lines)
+    for code, amount in owed.items():
+        places = [index for index, line in enumerate(lines) if line.tax_code == code]
+        exact = [lines[index].amount * rates[code] / HUNDRED for index in places]
+        for index, share in zip(places, close_to(exact, amount, minor_unit(currency)), strict=True):
+            gross = lines[index].amount + share
+            if to_minor(gross * HUNDRED / (HUNDRED + rates[code]), currency) != lines[index].amount:
+                return None
+            made[index] = replace(lines[index], tax_inclusive_amount=gross)
+    return tuple(
+        line if line.tax_inclusive_amount is not None else replace(line, tax_inclusive_amount=line.amount)
+        for line in made
+    )
 
 
 def _shift(taxes: Sequence[TaxLine], currency: str) -> Decimal | None:

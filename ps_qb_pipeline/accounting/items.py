@@ -27,48 +27,35 @@ class Identified(NamedTuple):
     code: str
 
 
-def identify(detail: Detail, shop: Shop, policy: Policy) -> Identified:
+def identify(detail: Detail, shop: Shop, policy: Policy, income_account: str = "") -> Identified:
     """The item that a line sells. An empty SKU, or one that two products share, is named by number.
 
     The SKU is the one on the order line: the combination's where it has one, else the product's. SKUs
-    that differ by case only are one name to QuickBooks, so they count as shared.
+    that differ by case only are one name to QuickBooks, so they count as shared. An income account
+    of a rule makes an item of its own, because in QuickBooks the account belongs to the item.
     """
     number = f"{detail.product_id}-{detail.product_attribute_id}"
-    income = policy.accounts.income_by_category.get(detail.category, policy.accounts.income)
+    owners = shop.sku_owners.get(detail.sku.lower(), frozenset()) if detail.sku else frozenset()
+    clash = any(owner != (detail.product_id, detail.sku) for owner in owners)
     if not detail.sku:
-        item = Item(
-            f"ps:{number}",
-            "",
-            f"PS {number}",
-            "NonInventory",
-            income,
-            detail.product_id,
-            detail.product_attribute_id,
-        )
-        return Identified(item, "SKU_EMPTY")
-    owners = shop.sku_owners.get(detail.sku.lower(), frozenset())
-    clash = len(owners) > 1 or any(owner != (detail.product_id, detail.sku) for owner in owners)
-    if clash:
-        name = _name(f"{detail.sku} ({number})")
-        key = f"ps:{number}"
-        return Identified(
-            Item(
-                key, detail.sku, name, "NonInventory", income, detail.product_id, detail.product_attribute_id
-            ),
-            "SKU_CLASH",
-        )
-    return Identified(
-        Item(
-            f"sku:{detail.sku}",
-            detail.sku,
-            _name(detail.sku),
-            "NonInventory",
-            income,
-            detail.product_id,
-            detail.product_attribute_id,
-        ),
-        "",
+        key, name, code = f"ps:{number}", f"PS {number}", "SKU_EMPTY"
+    elif clash:
+        key, name, code = f"ps:{number}", f"{detail.sku} ({number})", "SKU_CLASH"
+    else:
+        key, name, code = f"sku:{detail.sku}", detail.sku, ""
+    income = policy.accounts.income_by_category.get(detail.category, policy.accounts.income)
+    if income_account and income_account != income:
+        key, name, income = f"{key}@{income_account}", f"{name} - {income_account}", income_account
+    item = Item(
+        key,
+        detail.sku,
+        _name(name),
+        "NonInventory",
+        income,
+        detail.product_id,
+        detail.product_attribute_id,
     )
+    return Identified(item, code)
 
 
 def _name(text: str) -> str:

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 from ps_qb_pipeline.accounting import items, tax
 from ps_qb_pipeline.accounting.documents import Line, TaxLine
 from ps_qb_pipeline.accounting.money import ZERO, allocate, to_minor
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.accounting.sale import Note, Sale, finish, tax_lines
+from ps_qb_pipeline.accounting.sale import GlobalTax, Sale, finish, tax_lines
 
 
-def inside(
-    amount: Decimal, sale: Sale, policy: Policy, currency: str, notes: list[Note]
-) -> tuple[tuple[Line, ...], tuple[TaxLine, ...], Decimal]:
-    """Lines, taxes and total tax of an advance of ``amount``, tax included, at the order's rates.
+class Advance(NamedTuple):
+    """The inside of an advance."""
+
+    lines: tuple[Line, ...]
+    taxes: tuple[TaxLine, ...]
+    global_tax: GlobalTax
+    total_tax: Decimal
+
+
+def inside(amount: Decimal, sale: Sale, policy: Policy, currency: str) -> Advance:
+    """The inside of an advance of ``amount``, tax included, at the order's rates.
 
     The advance divides over the tax codes by their gross share in the sale; the part without a code
     of its own (rounding) follows the others.
@@ -38,8 +46,8 @@ def inside(
         for rate, piece in zip(rates[code], tax.split(part, rates[code]), strict=True):
             taxes[code, rate] = piece
     made = tax_lines(lines, rates, tax.rounded(taxes, currency), policy.out_of_scope_code, currency)
-    formed, formed_taxes = finish(tuple(lines), made, total, sale.explained, currency, policy, notes)
-    return formed, formed_taxes, total
+    formed = finish(tuple(lines), made, total, sale.explained, currency, policy, [])
+    return Advance(formed.lines, formed.taxes, formed.global_tax, total)
 
 
 def _gross_by_code(sale: Sale, out_of_scope: str) -> dict[str, tuple[Decimal, Decimal, Sequence[TaxLine]]]:

@@ -16,7 +16,7 @@ from ps_qb_pipeline.accounting.documents import Line, TaxLine
 from ps_qb_pipeline.accounting.lines import product_line, total_of
 from ps_qb_pipeline.accounting.money import ZERO, allocate, close_to, minor_unit, to_minor
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.accounting.sale import Coded, Hold, Note, Sale, finish, tax_lines
+from ps_qb_pipeline.accounting.sale import Coded, GlobalTax, Hold, Note, Sale, finish, tax_lines
 from ps_qb_pipeline.accounting.shop import Detail, Order, Pair, Slip, SlipLine
 
 
@@ -42,9 +42,9 @@ class Refund:
 
     lines: tuple[Line, ...]
     taxes: tuple[TaxLine, ...]
-    gross: Decimal
-    """What goes back; ``total`` of the document, or what becomes store credit."""
+    global_tax: GlobalTax
     total: Decimal
+    """What goes back in money: nothing when it becomes store credit."""
     total_tax: Decimal
     notes: tuple[Note, ...]
 
@@ -185,11 +185,11 @@ class RefundBuilder:
                 )
             )
         taxes = tax_lines(self.lines, self.rates, self.taxes, self.policy.out_of_scope_code, currency)
-        lines, taxes = finish(
+        made = finish(
             tuple(self.lines), taxes, total_tax, self.sale.explained, currency, self.policy, self.notes
         )
         total = to_minor(ZERO, currency) if store_credit else reading.gross
-        return Refund(lines, taxes, reading.gross, total, total_tax, tuple(self.notes))
+        return Refund(made.lines, made.taxes, made.global_tax, total, total_tax, tuple(self.notes))
 
     def _goods(self, line: SlipLine, *, fee_apart: bool) -> None:
         """One refunded line; a unit refunded below its price is the full price less a restocking fee."""

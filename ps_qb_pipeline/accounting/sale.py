@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ps_qb_pipeline.accounting import discounts, forms, items, tax, trust, vouchers
 from ps_qb_pipeline.accounting.documents import Item, Line, TaxLine
@@ -26,6 +26,7 @@ from ps_qb_pipeline.accounting.tax_codes import TaxTable, untaxed_scheme
 
 _US_MODES = {"US_AST", "US_MANUAL"}
 _TAX, _NON = "TAX", "NON"
+GlobalTax = Literal["TaxExcluded", "TaxInclusive", "NotApplicable", ""]
 
 
 class Note(NamedTuple):
@@ -58,6 +59,7 @@ class Sale:
 
     lines: tuple[Line, ...]
     taxes: tuple[TaxLine, ...]
+    global_tax: GlobalTax
     total: Decimal
     total_tax: Decimal
     items: tuple[Item, ...]
@@ -216,10 +218,13 @@ class Builder:
         rounding = self._rounding(found, verdict)
         self._product_taxes(codes, gift_cards, found, verdict)
         total_tax = self._residue(found, gift_cards, verdict)
-        lines, taxes = self._formed(merged(self.lines), total_tax)
+        formed = self._formed(merged(self.lines), total_tax)
+        self._say_verdict(verdict)
+        self._say_redeemed(found)
         return Sale(
-            lines=lines,
-            taxes=taxes,
+            lines=formed.lines,
+            taxes=formed.taxes,
+            global_tax=formed.global_tax,
             total=to_minor(order.paid.ti, order.currency),
             total_tax=total_tax,
             items=tuple(sold),
@@ -232,6 +237,23 @@ class Builder:
             explained=self._explained(),
             redeemed=sum((use.value.ti for use in found.redeemed), ZERO),
         )
+
+    def _say_verdict(self, verdict: trust.Verdict) -> None:
+        if verdict.ecotax_left_out:
+            text = "lines carry an ecotax that the totals leave out"
+            self.notes.append(Note("ECOTAX_LEFT_OUT", ZERO, text))
+        if verdict.odd_rows:
+            text = f"{verdict.odd_rows} lines are not quantity times price"
+            self.notes.append(Note("ROW_TOTAL_DIFF", ZERO, text))
+
+    def _say_redeemed(self, found: vouchers.Vouchers) -> None:
+        """Store credit that counts as money: the tax differs from the printed invoice by its tax."""
+        tax_of_credit = sum((use.value.tax for use in found.redeemed), ZERO)
+        if tax_of_credit:
+            text = f"full tax is due: {tax_of_credit:f} more than the printed invoice shows"
+            self.notes.append(
+                Note("TAX_STORE_CREDIT_GROSSUP", to_minor(tax_of_credit, self.order.currency), text)
+            )
 
     def _products(
         self, codes: Sequence[Coded], gift_cards: Sequence[bool], verdict: trust.Verdict
@@ -255,7 +277,7 @@ class Builder:
                     )
                 )
                 continue
-            found = items.identify(detail, self.shop, self.policy)
+            found = items.identify(detail, self.shop, self.policy, self.outcome.income_account)
             item = self._item(found, detail)
             sold[found.item.key] = found.item
             if detail.ecotax and not verdict.ecotax_left_out and self.policy.ecotax == "separate":
@@ -513,9 +535,7 @@ class Builder:
 
     # -- form ----------------------------------------------------------------------------------
 
-    def _formed(
-        self, lines: tuple[Line, ...], total_tax: Decimal
-    ) -> tuple[tuple[Line, ...], tuple[TaxLine, ...]]:
+    def _formed(self, lines: tuple[Line, ...], total_tax: Decimal) -> Finished:
         order = self.order
         taxes = tax_lines(
             lines, self.rates_of_code, self.taxes, self.policy.out_of_scope_code, order.currency
@@ -565,6 +585,14 @@ def tax_lines(
     )
 
 
+class Finished(NamedTuple):
+    """Lines and taxes in the company's tax mode, and the mode itself."""
+
+    lines: tuple[Line, ...]
+    taxes: tuple[TaxLine, ...]
+    global_tax: GlobalTax
+
+
 def finish(
     lines: tuple[Line, ...],
     taxes: tuple[TaxLine, ...],
@@ -573,7 +601,7 @@ def finish(
     currency: str,
     policy: Policy,
     notes: list[Note],
-) -> tuple[tuple[Line, ...], tuple[TaxLine, ...]]:
+) -> Finished:
     """Lines and taxes in the company's tax mode and, where asked for, in a form that computes.
 
     Raises Hold where the taxes lie further from their bases than ``explained``, or no form exists.
@@ -581,9 +609,13 @@ def finish(
     if policy.tax_mode == "NO_TAX":
         return _without_tax(lines, total_tax, notes)
     if policy.tax_mode in _US_MODES:
-        return tuple(_us_line(line, taxes) for line in lines), taxes
+        return Finished(tuple(_us_line(line, taxes) for line in lines), taxes, "")
+    if policy.tax_mode == "GLOBAL_INCL":
+        gross = forms.to_gross(lines, taxes, currency)
+        if gross is not None:
+            return Finished(gross, taxes, "TaxInclusive")
     if policy.tax_amounts == "override":
-        return lines, taxes
+        return Finished(lines, taxes, "TaxExcluded")
     off = sum((abs(forms.computed(each.base, each.rate, currency) - each.amount) for each in taxes), ZERO)
     if off > explained:
         raise Hold("TAX_RESIDUE", f"the tax per rate is {off:f} off what its bases give", off)
@@ -594,17 +626,15 @@ def finish(
         raise Hold("TAX_RESIDUE", "no form exists from which QuickBooks computes the shop's tax", total_tax)
     if form.shifted:
         notes.append(Note("TAX_FORM_ADJUSTED", form.shifted, f"bases moved by at most {form.shifted:f}"))
-    return form.lines, form.taxes
+    return Finished(form.lines, form.taxes, "TaxExcluded")
 
 
-def _without_tax(
-    lines: tuple[Line, ...], total_tax: Decimal, notes: list[Note]
-) -> tuple[tuple[Line, ...], tuple[TaxLine, ...]]:
+def _without_tax(lines: tuple[Line, ...], total_tax: Decimal, notes: list[Note]) -> Finished:
     plain = tuple(replace(line, tax_code="") for line in lines)
     if total_tax:
         notes.append(Note("TAX_AS_LINE", total_tax, "the tax stands as a line"))
         plain += (Line("tax", items.SALES_TAX, total_tax),)
-    return plain, ()
+    return Finished(plain, (), "NotApplicable")
 
 
 def _us_line(line: Line, taxes: Sequence[TaxLine]) -> Line:
