@@ -33,16 +33,23 @@ class Chapter:
     seconds: float = 0.0
 
 
-def run(settings: Settings, *, shops: tuple[str, ...], orders: int, out: Path) -> int:
+def run(
+    settings: Settings, *, shops: tuple[str, ...], orders: int, retail_data: Path | None, out: Path
+) -> int:
     """Run the demo and return its exit code: 0 when everything that was promised has happened."""
     began = time.monotonic()
-    names = shops or ("boutique",)
+    names = shops or ("boutique", "retail")
     out = out.absolute()
     with sandboxes.alone(settings):
         _clear(out)
         sandboxes.reset(settings, names)
         sandboxes.put_credentials(names)
-        chapters = [_chapter(settings, name, orders, out) for name in names]
+        retail = (
+            "--orders",
+            str(orders),
+            *(("--retail-data", str(retail_data.absolute())) if retail_data else ()),
+        )
+        chapters = [_chapter(settings, name, retail if name == "retail" else (), out) for name in names]
     summary = _summary(chapters, time.monotonic() - began)
     (out / "summary.json").write_text(json.dumps(summary, indent=2, default=str) + "\n")
     _print_end(summary, chapters, out)
@@ -59,7 +66,7 @@ def _clear(out: Path) -> None:
         ) from error
 
 
-def _chapter(settings: Settings, name: str, orders: int, out: Path) -> Chapter:
+def _chapter(settings: Settings, name: str, extra: tuple[str, ...], out: Path) -> Chapter:
     from ps_qb_pipeline.orchestration import steps
     from ps_qb_pipeline.orchestration.instance import initialise
     from ps_qb_pipeline.orchestration.runtime import Runtime
@@ -68,7 +75,6 @@ def _chapter(settings: Settings, name: str, orders: int, out: Path) -> Chapter:
     chapter = Chapter(name)
     began = time.monotonic()
     initialise(settings)
-    extra = ("--orders", str(orders)) if name == "retail" else ()
     with sandboxes.running(settings, name, extra=extra) as ready, watching(name) as progress:
         runtime = Runtime(settings, sandboxes.sandbox_connection(settings, name), progress=progress)
         _say(f"{name}: a shop at {ready['shop_url']}, a QuickBooks company at {ready['books_url']}")

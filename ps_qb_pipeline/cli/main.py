@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -162,10 +163,37 @@ def run(name: str, job: str, as_json: bool) -> None:
     click.echo(json.dumps(summary, indent=None if as_json else 2, default=str))
 
 
+@main.command()
+@CONNECTION
+@click.argument("order")
+@AS_JSON
+@clear_errors
+def explain(name: str, order: str, as_json: bool) -> None:
+    """The way of one order (its id or reference) on one screen, from the shop to the books."""
+    from ps_qb_pipeline.errors import SettingsError
+    from ps_qb_pipeline.reports.story import explain as tell
+    from ps_qb_pipeline.reports.story import find_orders, story_text
+
+    with _runtime(name).warehouse("explain", read_only=True) as con:
+        stories = tell(con, find_orders(con, order))
+    if not stories:
+        raise SettingsError(f"no order has the id or reference {order!r}; has psqb run read it yet?")
+    if as_json:
+        click.echo(json.dumps([asdict(story) for story in stories], default=str))
+    else:
+        click.echo("\n\n".join(story_text(story) for story in stories))
+
+
 @main.command(context_settings={"show_default": True})
 @click.option("--shop", default="boutique", type=click.Choice(["boutique", "retail", "recorded", "empty"]))
 @click.option(
     "--shop-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Serve these lists."
+)
+@click.option("--orders", default=300, help="Invoices of the shop retail; more than 300 need --retail-data.")
+@click.option(
+    "--retail-data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The parquet files of Online Retail (UCI).",
 )
 @click.option("--shop-port", default=8781, help="0 takes a free port.")
 @click.option("--shop-key", help="A web service key of 32 characters.")
@@ -199,13 +227,18 @@ def sandbox(**options: Any) -> None:
     "--shop", "shops", multiple=True, type=click.Choice(["boutique", "retail"]), help="Default: both."
 )
 @click.option("--orders", default=300, show_default=True, help="Invoices of the retail shop.")
+@click.option(
+    "--retail-data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The parquet files of Online Retail (UCI), for more than 300 invoices.",
+)
 @click.option("--out", default=Path("demo-out"), type=click.Path(path_type=Path), show_default=True)
 @clear_errors
-def demo(shops: tuple[str, ...], orders: int, out: Path) -> None:
+def demo(shops: tuple[str, ...], orders: int, retail_data: Path | None, out: Path) -> None:
     """The main job on real orders in the sandbox, twice, with its reports."""
     from ps_qb_pipeline.cli import demo as demonstration
 
-    sys.exit(demonstration.run(Settings(), shops=shops, orders=orders, out=out))
+    sys.exit(demonstration.run(Settings(), shops=shops, orders=orders, retail_data=retail_data, out=out))
 
 
 @main.command()

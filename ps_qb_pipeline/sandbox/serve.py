@@ -35,6 +35,8 @@ class SandboxOptions:
 
     shop: str = "boutique"
     shop_dir: Path | None = None
+    orders: int = 300
+    retail_data: Path | None = None
     shop_port: int = 0
     shop_key: str = "SANDBOXKEY0000000000000000000001"
     company: str = "ie"
@@ -108,6 +110,8 @@ def _shop(options: SandboxOptions, url: str) -> Starlette:
         key=options.shop_key,
         state_path=None if options.state_dir is None else options.state_dir / "shop.sqlite",
         shop_dir=options.shop_dir,
+        retail_orders=options.orders,
+        retail_data=options.retail_data,
         base_url=f"{url}/",
     )
 
