@@ -109,9 +109,12 @@ def fault_of(said: Mapping[str, Any], *, status: int = 400, intuit_tid: str = ""
     """A Fault object of the API (of a whole answer or of one batch item) as our value."""
     small = {str(key).lower(): value for key, value in said.items()}
     errors = small.get("error") or []
-    if isinstance(errors, Mapping):
-        errors = [errors]
-    read = tuple(_error({str(key).lower(): value for key, value in error.items()}) for error in errors)
+    listed = errors if isinstance(errors, list) else [errors]
+    read = tuple(
+        _error({str(key).lower(): value for key, value in error.items()})
+        for error in listed
+        if isinstance(error, Mapping)
+    )
     return Fault(read, str(small.get("type") or ""), status, intuit_tid)
 
 
@@ -127,6 +130,14 @@ def retry_after(headers: Mapping[str, str]) -> float:
         return PAUSE_SECONDS
     # Both moments are the server's, so a wrong clock here does no harm.
     return max(1.0, min((at - date).total_seconds(), 3600.0))
+
+
+def inside(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object of an answer. Raises BooksUnavailable when the answer does not hold it."""
+    found = body.get(name)
+    if not isinstance(found, dict):
+        raise BooksUnavailable(f"the answer holds no {name}; it is asked for again")
+    return found
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:
@@ -161,7 +172,10 @@ def _json_fault(status: int, tid: str, content: bytes) -> Fault | None:
     if not isinstance(body, dict):
         return None
     said = body.get("Fault") or body.get("fault")
-    return fault_of(said, status=status, intuit_tid=tid) if isinstance(said, dict) else None
+    if not said:
+        return None
+    # Whatever stands there: an answer that speaks of a fault is none to rely on.
+    return fault_of(said if isinstance(said, dict) else {}, status=status, intuit_tid=tid)
 
 
 def _xml_fault(status: int, tid: str, content: bytes) -> Fault | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ps_qb_pipeline.errors import BooksUnavailable
+
 FULL = 1000
 """An answer never holds more objects than this."""
 REACH_DAYS = 30
@@ -72,7 +74,9 @@ def collect(
 
 
 def _read(answer: Mapping[str, Any]) -> Iterator[Change]:
-    for response in answer.get("CDCResponse") or ():
+    if not isinstance(answer.get("CDCResponse"), list):
+        raise BooksUnavailable("the answer holds no CDCResponse; it is asked for again")
+    for response in answer["CDCResponse"]:
         for part in response.get("QueryResponse") or ():
             for entity, listed in part.items():
                 if isinstance(listed, list):

@@ -32,7 +32,7 @@ from ps_qb_pipeline.errors import (
 from ps_qb_pipeline.quickbooks import batch as batches
 from ps_qb_pipeline.quickbooks import cdc as capture
 from ps_qb_pipeline.quickbooks import query as queries
-from ps_qb_pipeline.quickbooks.answers import Reply, failure, read_json
+from ps_qb_pipeline.quickbooks.answers import Reply, failure, inside, read_json
 from ps_qb_pipeline.quickbooks.limiter import (
     UNLIMITED,
     Budget,
@@ -157,9 +157,7 @@ class Books:
 
     def read(self, entity: str, id: str) -> dict[str, Any]:  # noqa: A002
         """One object by its Id. Raises BooksFault with code 610 when there is none."""
-        body = self._read(lambda: self._library.get_single_object(entity, pk=id), "read")
-        found: dict[str, Any] = body[entity]
-        return found
+        return inside(self._read(lambda: self._library.get_single_object(entity, pk=id), "read"), entity)
 
     def company_info(self) -> dict[str, Any]:
         """The company's CompanyInfo object."""
@@ -168,8 +166,7 @@ class Books:
     def preferences(self) -> dict[str, Any]:
         """The company's Preferences object."""
         body = self._read(lambda: self._library.get(f"{self._company}/preferences", params={}), "read")
-        found: dict[str, Any] = body["Preferences"]
-        return found
+        return inside(body, "Preferences")
 
     def exchange_rate(self, currency: str, day: str) -> dict[str, Any]:
         """QuickBooks' own rate of ``currency`` at ``day`` (YYYY-MM-DD)."""
@@ -177,8 +174,7 @@ class Books:
         body = self._read(
             lambda: self._library.get(f"{self._company}/exchangerate", params=dict(params)), "read"
         )
-        found: dict[str, Any] = body["ExchangeRate"]
-        return found
+        return inside(body, "ExchangeRate")
 
     def report(self, name: str, **params: str) -> dict[str, Any]:
         """One report as QuickBooks lays it out; ``reports`` turns it into rows."""

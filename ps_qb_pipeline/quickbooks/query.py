@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ps_qb_pipeline.quickbooks.answers import inside
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
 
 PAGE = 1000
@@ -65,13 +66,13 @@ def count_statement(entity: str, where: str = "") -> str:
 
 def rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of an answer; none found is an empty ``QueryResponse``."""
-    found = answer.get("QueryResponse") or {}
+    found = inside(answer, "QueryResponse")
     return next((value for value in found.values() if isinstance(value, list)), [])
 
 
 def total(answer: Mapping[str, Any]) -> int:
     """The number that a counting answer holds."""
-    return int((answer.get("QueryResponse") or {}).get("totalCount", 0))
+    return int(inside(answer, "QueryResponse").get("totalCount", 0))
 
 
 def _where(entity: str, where: str) -> str:

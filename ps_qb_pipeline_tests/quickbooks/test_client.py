@@ -347,6 +347,20 @@ def test_no_environment_variable_is_needed_for_plain_http(monkeypatch):
         assert client.company_info()["Country"] == "IE"
 
 
+def test_an_answer_without_what_was_asked_for_is_an_outage():
+    """An object of another kind, or none, is never taken for an empty list."""
+    with serving(lambda _: Answer({"time": "t"})) as stub:
+        client = books(stub)
+        for call in (
+            client.company_info,
+            lambda: client.query("select * from Item"),
+            lambda: client.count("Item"),
+            lambda: client.changes(["Item"], datetime(2026, 11, 1, tzinfo=UTC)),
+        ):
+            with pytest.raises(BooksUnavailable):
+                call()
+
+
 def test_reads_writes_and_changes_are_metered_apart():
     """Queries, posts included, count as metered reads; creates do not."""
     budget = SharedBudget(MemoryStore(), FAST)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ps_qb_pipeline.errors import (
+    BooksError,
     BooksFault,
     BooksThrottled,
     BooksUnavailable,
@@ -185,3 +189,31 @@ def test_the_pause_after_a_throttle(headers, seconds):
     """Retry-After in both its forms, bounded; without a readable one 60 seconds."""
     error = failure(429, headers, b"")
     assert error.retry_after == seconds
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["Fault", "fault", "Error", "error", "code", "Message", "element", "x"]), inner, max_size=4),
+    max_leaves=10,
+)  # fmt: skip
+STATUS = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 413, 429, 500, 502, 503, 504])
+
+
+@settings(max_examples=300)
+@given(STATUS, st.one_of(JSON.map(lambda value: json.dumps(value).encode()), st.binary(max_size=60)))
+def test_no_answer_whatever_breaks_the_reading(status, content):
+    """Any bytes with any status are a good answer or one of our errors, never a crash."""
+    error = failure(status, {}, content)
+    assert error is None or isinstance(error, BooksError)
+    if error is None:
+        assert 200 <= status < 300
+        assert isinstance(json.loads(content), dict)
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=30), STATUS)
+def test_no_xml_whatever_breaks_the_reading(text, status):
+    """Half a fault in XML is an outage, not a crash."""
+    for content in (f"<Fault>{text}", f"<Fault><Error code='{text}'/></Fault>", f"<!DOCTYPE {text}><Fault/>"):
+        assert isinstance(failure(status, {}, content.encode()), BooksError)
