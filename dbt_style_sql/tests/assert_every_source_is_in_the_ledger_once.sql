@@ -7,6 +7,20 @@ shop as (
     select 'payment', id from staging.prestashop_order_payments
     union all
     select 'slip', id from staging.prestashop_order_slip
+    union
+    select
+        case resource when 'orders' then 'order' when 'order_payments' then 'payment' else 'slip' end,
+        id
+    from raw.poisoned
+    where
+        system = 'prestashop'
+        and resolved_at is null
+        and id is not null
+        and (
+            resource = 'orders'
+            or (resource = 'order_payments' and parent in (select reference from staging.prestashop_orders))
+            or (resource = 'order_slip' and parent in (select id::varchar from staging.prestashop_orders))
+        )
 ),
 
 ledger as (

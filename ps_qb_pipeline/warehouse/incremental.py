@@ -38,7 +38,7 @@ TOO_MANY = 0.2
 
 def update(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Model]) -> bool:
     """Replaces in the model's table the rows of what landed since; False when it has to be made whole."""
-    _create_state(con)
+    create_state(con)
     sources = _sources(model, models)
     before = _read_to(con, model, models)
     now = {source: _last(con, source) for source in sources}
@@ -60,7 +60,7 @@ def update(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Mo
 
 def supersede(con: duckdb.DuckDBPyConnection, models: Mapping[str, Model]) -> None:
     """Notes in ``raw.superseded`` what has been superseded since, for every table that is read that way."""
-    _create_state(con)
+    create_state(con)
     readers = [model for model in models.values() if SUPERSEDED in model.reads]
     known = dict(
         con.execute(
@@ -105,7 +105,8 @@ def _note_superseded(con: duckdb.DuckDBPyConnection, source: str, since: int) ->
     )
 
 
-def _create_state(con: duckdb.DuckDBPyConnection) -> None:
+def create_state(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates the table of watermarks."""
     con.execute(f"create schema if not exists {STATE.partition('.')[0]}")
     con.execute(
         f"create table if not exists {STATE} (relation varchar, version varchar, source varchar, landing_id bigint)"

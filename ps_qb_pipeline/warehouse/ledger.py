@@ -21,11 +21,14 @@ from datetime import date
 import duckdb
 
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.warehouse import shop_rows
+from ps_qb_pipeline.warehouse import changes, orphans, shop_rows
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 from ps_qb_pipeline.warehouse.translation import Translator, Written, translator
 from ps_qb_pipeline.warehouse.workers import Workers
+
+SHARED = ("ledger.customers", "ledger.items")
+"""The tables whose rows belong to many orders."""
 
 PARALLEL_FROM = 3 * shop_rows.CHUNK
 """From so many orders on, further processes translate; below, starting them costs more than it saves."""
@@ -36,12 +39,39 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class LedgerResult:
-    """What building gave: rows by table of the ledger, orders read, and the time that it took."""
+    """What building gave: orders translated, rows by table of the whole ledger, and the time that it took.
+
+    ``references`` counts those that were replaced; None when all were.
+    """
 
     orders: int
     rows: dict[str, int]
     seconds: float
     processes: int = 1
+    references: int | None = None
+
+
+def refresh_ledger(
+    con: duckdb.DuckDBPyConnection,
+    policy: Policy,
+    go_live: date,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> LedgerResult:
+    """Brings the ledger up to what has landed: the same as building it anew, in less time.
+
+    Only the references that the news bears on are translated again; all of them when a setting, a tax,
+    a state or the code of accounting changed, or when most orders did.
+    """
+    started = time.perf_counter()
+    create_tables(con)
+    changes.note_besides(con)
+    made_by = changes.version(policy, go_live)
+    if changes.quiet(con, made_by):
+        return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0)
+    wanted = changes.references(con, made_by)
+    return build_ledger(con, policy, go_live, references=wanted, processes=processes, progress=progress)
 
 
 def build_ledger(
@@ -55,15 +85,18 @@ def build_ledger(
 ) -> LedgerResult:
     """Translates the orders of ``references`` (None: all) and replaces their part of the ledger.
 
-    ``processes`` limits the processes that translate; None takes what the machine has when the work
-    is worth it. An order that accounting cannot digest is held as ``POISON_RECORD``, alone.
+    Who names ``references`` vouches that nothing else has changed. ``processes`` limits the processes
+    that translate; None takes what the machine has when the work is worth it. An order that accounting
+    cannot digest is held as ``POISON_RECORD``, alone.
     """
     started = time.perf_counter()
-    wanted = None if references is None else sorted(set(references))
-    create_tables(con, only="ledger")
+    create_tables(con)
+    wanted = None if references is None else _with_next_of_cards(con, sorted(set(references)))
+    changes.note_besides(con)
+    read_to = changes.landed(con)
     total = _count(con, wanted)
     workers = _workers(total, processes)
-    made = translator(shop_rows.lookups(con), shop_rows.catalogue(con), policy, go_live, _advances(con))
+    made = _translator(con, policy, go_live)
     _create_pending(con)
     done = 0
     with _translating(made, workers) as translate:
@@ -75,10 +108,54 @@ def build_ledger(
             done += written.orders
             if progress:
                 progress(done, total)
-    _write_orphans(con, wanted)
+    orphans.write(con)
     _settle_shared(con)
-    rows = _replace_all(con) if wanted is None else _replace_part(con, wanted)
-    return LedgerResult(done, rows, time.perf_counter() - started, workers)
+    with _transaction(con):
+        if wanted is None:
+            _replace_all(con)
+        else:
+            _replace_part(con, wanted)
+        changes.remember(con, changes.version(policy, go_live), read_to)
+    seconds = time.perf_counter() - started
+    return LedgerResult(done, _sizes(con), seconds, workers, None if wanted is None else len(wanted))
+
+
+def _sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    return {name: scalar(con, f"select count(*) from {name}") for name in LEDGER}
+
+
+def _translator(con: duckdb.DuckDBPyConnection, policy: Policy, go_live: date) -> Translator:
+    posted = frozenset(row[0] for row in con.execute("select key from advances_now").fetchall())
+    lookups, catalogue = shop_rows.lookups(con), shop_rows.catalogue(con)
+    return translator(lookups, catalogue, policy, go_live, posted=posted, poisoned=orphans.poisoned(con))
+
+
+def _with_next_of_cards(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> list[str]:
+    """The references, and for each card or item whose word is theirs, the newest other one that uses it.
+
+    What a customer or item looks like is the word of the newest order that uses it. When that order is
+    translated again it may no longer use it, and then the next one's word stands.
+    """
+    rows = con.execute(
+        """
+        with mine as (
+            select distinct order_id from ledger.documents where reference in (select unnest($wanted::varchar[]))
+        ),
+        others as (
+            select * from ledger.documents where reference not in (select unnest($wanted::varchar[]))
+        ),
+        customers as (select key from ledger.customers where order_id in (select order_id from mine)),
+        items as (select key from ledger.items where order_id in (select order_id from mine))
+        select arg_max(reference, order_id) from others
+        where customer_key in (select key from customers) group by customer_key
+        union
+        select arg_max(others.reference, others.order_id)
+        from ledger.lines as lines inner join others on lines.document_key = others.key
+        where lines.item in (select key from items) group by lines.item
+        """,
+        {"wanted": wanted},
+    ).fetchall()
+    return sorted({*wanted, *(row[0] for row in rows)})
 
 
 def _count(con: duckdb.DuckDBPyConnection, wanted: list[str] | None) -> int:
@@ -86,15 +163,6 @@ def _count(con: duckdb.DuckDBPyConnection, wanted: list[str] | None) -> int:
     if wanted is not None:
         sql += " where coalesce(reference, '') in (select unnest($wanted::varchar[]))"
     return scalar(con, sql, {} if wanted is None else {"wanted": wanted})
-
-
-def _advances(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    """Keys of the documents for money before the sale that were posted: the sale has to take them back."""
-    create_tables(con, only="control")
-    rows = con.execute(
-        "select key from control.intents where role = 'deposit' and state = 'CONFIRMED'"
-    ).fetchall()
-    return frozenset(row[0] for row in rows)
 
 
 def _workers(total: int, processes: int | None) -> int:
@@ -126,128 +194,64 @@ def _create_pending(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"create or replace table {_pending(name)} ({body})")
 
 
-def _write_orphans(con: duckdb.DuckDBPyConnection, wanted: list[str] | None) -> None:
-    """Payments and slips whose order the shop no longer has: they too are sources, held and named."""
-    limit = (
-        "and coalesce(payments.order_reference, '') in (select unnest($wanted::varchar[]))" if wanted else ""
-    )
-    con.execute(
-        f"""
-        insert into ledger.pending_sources by name
-        select
-            'payment' as source_type,
-            payments.id as source_id,
-            0 as order_id,
-            0 as id_shop,
-            coalesce(payments.order_reference, '') as reference,
-            'held' as status,
-            'SOURCE_DELETED' as reason,
-            currencies.iso_code as currency,
-            payments.amount,
-            payments.date_add as event_at,
-            '' as document_key
-        from staging.prestashop_order_payments as payments
-        left join staging.prestashop_currencies as currencies on payments.id_currency = currencies.id
-        where
-            coalesce(payments.order_reference, '')
-                not in (select coalesce(reference, '') from staging.prestashop_orders)
-            {limit}
-        """,
-        {"wanted": wanted} if wanted else {},
-    )
-    if wanted is None:
-        con.execute(
-            """
-            insert into ledger.pending_sources by name
-            select
-                'slip' as source_type,
-                slips.id as source_id,
-                slips.id_order as order_id,
-                0 as id_shop,
-                '' as reference,
-                'held' as status,
-                'SOURCE_DELETED' as reason,
-                '' as currency,
-                slips.total_products_tax_incl + slips.total_shipping_tax_incl as amount,
-                slips.date_add as event_at,
-                '' as document_key
-            from staging.prestashop_order_slip as slips
-            where slips.id_order not in (select id from staging.prestashop_orders)
-            """
-        )
-    con.execute(
-        """
-        insert into ledger.pending_findings by name
-        select
-            reason as code, 'B' as severity, 'O' as owner, source_type, source_id, order_id, '' as document_key,
-            amount, currency, 'The order of this ' || source_type || ' is gone from the shop.' as message,
-            '{}' as evidence
-        from ledger.pending_sources
-        where reason = 'SOURCE_DELETED'
-        """
-    )
-
-
 def _settle_shared(con: duckdb.DuckDBPyConnection) -> None:
     """Customers and items come with many orders: the newest order's word stands."""
-    for name in ("ledger.customers", "ledger.items"):
+    for name in SHARED:
         con.execute(
             f"create or replace table {_pending(name)} as select * from {_pending(name)}"
             " qualify row_number() over (partition by key order by order_id desc, body desc) = 1"
         )
 
 
-def _replace_all(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    con.execute("begin")
-    try:
-        for name in LEDGER:
-            con.execute(f"drop table {name}")
-            con.execute(f"alter table {_pending(name)} rename to {name.split('.', 1)[1]}")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
-    return _rows(con)
+def _replace_all(con: duckdb.DuckDBPyConnection) -> None:
+    for name in LEDGER:
+        con.execute(f"drop table {name}")
+        con.execute(f"alter table {_pending(name)} rename to {name.split('.', 1)[1]}")
 
 
-def _replace_part(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> dict[str, int]:
-    con.execute("begin")
-    try:
+def _replace_part(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> None:
+    con.execute(
+        "create or replace temp table replaced as select unnest($wanted::varchar[]) as reference",
+        {"wanted": wanted},
+    )
+    con.execute(
+        "create or replace temp table replaced_orders as"
+        " select distinct order_id from ledger.documents where reference in (select reference from replaced)"
+    )
+    _delete_replaced(con)
+    for name in SHARED:
+        con.execute(f"delete from {name} where order_id in (select order_id from replaced_orders)")
         con.execute(
-            "create or replace temp table replaced as select unnest($wanted::varchar[]) as reference",
-            {"wanted": wanted},
+            f"delete from {_pending(name)} as arriving using {name} as present"
+            " where arriving.key = present.key and present.order_id > arriving.order_id"
         )
-        _delete_replaced(con)
-        for name in ("ledger.customers", "ledger.items"):
-            con.execute(
-                f"delete from {_pending(name)} as arriving using {name} as present"
-                " where arriving.key = present.key and present.order_id > arriving.order_id"
-            )
-            con.execute(f"delete from {name} where key in (select key from {_pending(name)})")
-        for name in LEDGER:
-            con.execute(f"insert into {name} by name select * from {_pending(name)}")
-            con.execute(f"drop table {_pending(name)}")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
-    return _rows(con)
+        con.execute(f"delete from {name} where key in (select key from {_pending(name)})")
+    for name in LEDGER:
+        con.execute(f"insert into {name} by name select * from {_pending(name)}")
+        con.execute(f"drop table {_pending(name)}")
 
 
 def _delete_replaced(con: duckdb.DuckDBPyConnection) -> None:
-    references = "reference in (select reference from replaced)"
+    mine = "reference in (select reference from replaced)"
+    sources = f"select * from ledger.sources where {mine} or {orphans.SOURCES}"
     for name in ("ledger.lines", "ledger.taxes", "ledger.applied"):
         con.execute(
-            f"delete from {name} where document_key in (select key from ledger.documents where {references})"
+            f"delete from {name} where document_key in (select key from ledger.documents where {mine})"
         )
     con.execute(
-        f"delete from ledger.findings where (source_type, source_id) in"
-        f" (select (source_type, source_id) from ledger.sources where {references})"
-        f" or order_id in (select order_id from ledger.sources where {references} and order_id > 0)"
+        f"delete from ledger.findings where {orphans.FINDINGS}"
+        f" or order_id in (select order_id from ({sources}) where order_id > 0)"
     )
-    con.execute(f"delete from ledger.documents where {references}")
-    con.execute(f"delete from ledger.sources where {references}")
+    con.execute(f"delete from ledger.documents where {mine}")
+    con.execute(f"delete from ledger.sources where {mine} or {orphans.SOURCES}")
 
 
-def _rows(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    return {name: scalar(con, f"select count(*) from {name}") for name in LEDGER}
+@contextmanager
+def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.execute("begin")
+    try:
+        yield
+    except BaseException:
+        con.execute("rollback")
+        raise
+    con.execute("commit")

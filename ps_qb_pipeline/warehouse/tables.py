@@ -20,6 +20,20 @@ _TOTAL = "decimal(18,2)"
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "raw.superseded": {"source": "varchar", "landing_id": "bigint"},
+    "raw.poisoned": {
+        "connection": "varchar",
+        "system": "varchar",
+        "resource": "varchar",
+        "id": "bigint",
+        "parent": "varchar",
+        "reason": "varchar",
+        "payload": "varchar",
+        "hash": "varchar",
+        "attempts": "integer",
+        "first_seen": "timestamptz",
+        "last_seen": "timestamptz",
+        "resolved_at": "timestamptz",
+    },
     "ledger.sources": {
         "source_type": "varchar",
         "source_id": "bigint",

@@ -11,7 +11,7 @@ import json
 import logging
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ from ps_qb_pipeline.accounting import intake, translate
 from ps_qb_pipeline.accounting.documents import Document, Source, Translation, to_json
 from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.accounting.shop import ReferenceGroup, Shop
+from ps_qb_pipeline.accounting.shop import Poison, ReferenceGroup, Shop
 from ps_qb_pipeline.warehouse import shop_rows
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, arrow_array
 
@@ -49,6 +49,8 @@ class Translator:
     go_live: date
     posted: frozenset[str] = frozenset()
     """Keys of documents for money before the sale that the books already hold."""
+    poisoned: Mapping[int, tuple[Poison, ...]] = field(default_factory=dict)
+    """Rows that could not be read at all, by the order that they belong to."""
 
     def __call__(self, chunk: shop_rows.Chunk) -> Written:
         """The ledger rows of one chunk."""
@@ -62,6 +64,9 @@ class Translator:
 
     def translated(self, group: ReferenceGroup) -> Translation:
         """What accounting makes of a group; a group that it fails on is held whole, and nothing else with it."""
+        unread = tuple(entry for order in group.orders for entry in self.poisoned.get(order.id, ()))
+        if unread:
+            group = replace(group, poison=(*group.poison, *unread))
         try:
             return translate.translate(group, self.policy, go_live=self.go_live, posted=self.posted)
         except Exception as error:  # noqa: BLE001  -- one order must never stop the others
@@ -78,12 +83,14 @@ def translator(
     catalogue: Mapping[str, pa.Table],
     policy: Policy,
     go_live: date,
+    *,
     posted: frozenset[str] = frozenset(),
+    poisoned: Mapping[int, tuple[Poison, ...]] | None = None,
 ) -> Translator:
     """What translates chunks: the look-up tables and the catalogue are read once, here."""
     read = {name: shop_rows.rows(table) for name, table in lookups.items()}
     shop = intake.read_shop({**read, **{name: shop_rows.rows(table) for name, table in catalogue.items()}})
-    return Translator(read, shop, policy, go_live, posted)
+    return Translator(read, shop, policy, go_live, posted, poisoned or {})
 
 
 def encode(table: pa.Table) -> bytes:
@@ -145,7 +152,6 @@ def _held_whole(group: ReferenceGroup, message: str) -> Translation:
 
 
 def _lay_out(made: Translation, rows: Rows) -> None:
-    newest = max((source.order_id for source in made.sources), default=0)
     rows["ledger.sources"] += (
         (
             source.type,
@@ -162,14 +168,21 @@ def _lay_out(made: Translation, rows: Rows) -> None:
         )
         for source in made.sources
     )
+    rows["ledger.findings"] += (_finding(finding) for finding in made.findings)
     for document in made.documents:
         _lay_out_document(document, rows)
-    rows["ledger.findings"] += (_finding(finding) for finding in made.findings)
+    # Only the cards that documents name: what is held creates nothing in the books.
+    newest = max((document.order_id for document in made.documents), default=0)
+    customers = {document.customer_key for document in made.documents}
+    items = {line.item for document in made.documents for line in document.lines}
     rows["ledger.customers"] += (
         (customer.key, to_json(customer), customer.display_name, customer.currency, newest)
         for customer in made.customers
+        if customer.key in customers
     )
-    rows["ledger.items"] += ((item.key, to_json(item), item.sku, item.name, newest) for item in made.items)
+    rows["ledger.items"] += (
+        (item.key, to_json(item), item.sku, item.name, newest) for item in made.items if item.key in items
+    )
 
 
 def _lay_out_document(document: Document, rows: Rows) -> None:
