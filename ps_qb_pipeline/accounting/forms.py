@@ -35,6 +35,11 @@ def computed(base: Decimal, rate: Decimal, currency: str) -> Decimal:
     return to_minor(base * rate / HUNDRED, currency)
 
 
+def distance(taxes: Sequence[TaxLine], currency: str) -> Decimal:
+    """How far the taxes lie from what their bases give, summed over the rates."""
+    return sum((abs(computed(each.base, each.rate, currency) - each.amount) for each in taxes), ZERO)
+
+
 def components(codes: Mapping[str, TaxCode]) -> dict[tuple[str, Decimal], str]:
     """For each rate of a code with several: the code that consists of this very rate alone.
 

@@ -15,8 +15,8 @@ from typing import Any
 from ps_qb_pipeline.accounting import identity, payments, prepayments, trust
 from ps_qb_pipeline.accounting.documents import Applied, Document
 from ps_qb_pipeline.accounting.money import ZERO, to_minor
+from ps_qb_pipeline.accounting.notes import Hold, Note
 from ps_qb_pipeline.accounting.record import Case, Record
-from ps_qb_pipeline.accounting.sale import Hold, Note
 from ps_qb_pipeline.accounting.shop import Payment
 
 _BEFORE_SALE = frozenset(("unpaid", "waiting", "not_shipped"))

@@ -12,8 +12,9 @@ from ps_qb_pipeline.accounting import identity, payments, refunds, trust
 from ps_qb_pipeline.accounting.documents import Document, DocumentType
 from ps_qb_pipeline.accounting.money import ZERO, minor_unit, to_minor
 from ps_qb_pipeline.accounting.money_in import MoneyIn, link
+from ps_qb_pipeline.accounting.notes import Hold, Note
 from ps_qb_pipeline.accounting.record import Case, Record
-from ps_qb_pipeline.accounting.sale import Hold, Note, Sale
+from ps_qb_pipeline.accounting.sale import Sale
 from ps_qb_pipeline.accounting.shop import Slip
 
 

@@ -14,7 +14,8 @@ from ps_qb_pipeline.accounting import items, tax
 from ps_qb_pipeline.accounting.documents import Line, TaxLine
 from ps_qb_pipeline.accounting.money import ZERO, allocate, to_minor
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.accounting.sale import GlobalTax, Sale, finish, tax_lines
+from ps_qb_pipeline.accounting.sale import Sale
+from ps_qb_pipeline.accounting.tax_modes import GlobalTax, finish, tax_lines
 
 
 class Advance(NamedTuple):

@@ -28,10 +28,11 @@ from ps_qb_pipeline.accounting.documents import (
 )
 from ps_qb_pipeline.accounting.findings import CODES, Finding
 from ps_qb_pipeline.accounting.money import ZERO, to_minor
+from ps_qb_pipeline.accounting.notes import Hold, Note
 from ps_qb_pipeline.accounting.periods import dated
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.recognition import Recognition
-from ps_qb_pipeline.accounting.sale import Builder, Hold, Note, Sale
+from ps_qb_pipeline.accounting.sale import Builder, Sale
 from ps_qb_pipeline.accounting.shop import Order, Payment, ReferenceGroup, Slip
 from ps_qb_pipeline.accounting.tax_codes import TaxTable
 

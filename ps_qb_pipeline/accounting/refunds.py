@@ -12,12 +12,15 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from ps_qb_pipeline.accounting import items, tax
+from ps_qb_pipeline.accounting.coding import Coded
 from ps_qb_pipeline.accounting.documents import Line, TaxLine
 from ps_qb_pipeline.accounting.lines import product_line, total_of
 from ps_qb_pipeline.accounting.money import ZERO, allocate, close_to, minor_unit, to_minor
+from ps_qb_pipeline.accounting.notes import Hold, Note
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.accounting.sale import Coded, GlobalTax, Hold, Note, Sale, finish, tax_lines
+from ps_qb_pipeline.accounting.sale import Sale
 from ps_qb_pipeline.accounting.shop import Detail, Order, Pair, Slip, SlipLine
+from ps_qb_pipeline.accounting.tax_modes import GlobalTax, finish, tax_lines
 
 
 class Reading(NamedTuple):

@@ -15,10 +15,10 @@ from ps_qb_pipeline.accounting.documents import Translation
 from ps_qb_pipeline.accounting.money import ZERO
 from ps_qb_pipeline.accounting.money_in import MoneyIn
 from ps_qb_pipeline.accounting.money_out import MoneyOut
+from ps_qb_pipeline.accounting.notes import Hold, Note
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.recognition import recognise
 from ps_qb_pipeline.accounting.record import Case, Engine, Record
-from ps_qb_pipeline.accounting.sale import Hold, Note
 from ps_qb_pipeline.accounting.shop import Order, ReferenceGroup
 
 _ENGINES: list[Engine] = []
