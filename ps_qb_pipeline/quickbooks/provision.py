@@ -8,18 +8,24 @@ can never be switched off again); what is needed of them is listed as problems.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, Literal, Protocol
 
 from ps_qb_pipeline.accounting import items
 from ps_qb_pipeline.accounting.policy import Policy, TaxCode, TaxRate
-from ps_qb_pipeline.errors import BooksFault
-from ps_qb_pipeline.quickbooks.answers import Reply
+from ps_qb_pipeline.errors import BooksFault, BooksUnavailable, Fault
+from ps_qb_pipeline.quickbooks.answers import Reply, inside
+from ps_qb_pipeline.quickbooks.batch import BatchItem
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.quickbooks.faults import describe
 from ps_qb_pipeline.quickbooks.references import References
 from ps_qb_pipeline.quickbooks.texts import NAME_LENGTH, canonical, line_text
+
+BATCH = 30
 
 AccountKind = Literal["bank", "income", "discount", "expense", "fees", "exchange", "liability"]
 
@@ -100,6 +106,10 @@ class ProvisionBooks(Protocol):
 
     def create(self, entity: str, body: bytes, requestid: str) -> Reply:
         """Create an object."""
+        ...
+
+    def batch(self, items: Iterable[BatchItem], requestid: str) -> dict[str, Reply | Fault]:
+        """Create several objects at once."""
         ...
 
     def create_tax_code(self, body: bytes, requestid: str) -> Reply:
@@ -275,28 +285,53 @@ def _tax_problems(policy: Policy, names: References) -> Iterator[str]:
 def carry_out(todo: Plan, books: ProvisionBooks, names: References) -> tuple[Step, ...]:
     """Create what the plan names, parents first; ``names`` learns every new id. The steps done.
 
-    Raises BooksFault for a refusal (its ``facts`` hold entity and name). What was created before stays:
-    a new plan leaves it out.
+    What does not depend on each other goes out in batches. Raises BooksFault for a refusal (its
+    ``facts`` hold entity and name), BooksUnavailable for an unknown outcome. What was created stays: a
+    new plan leaves it out.
     """
-    done: list[Step] = []
-    for step in todo.steps:
-        if step.entity == "TaxCode":
-            _create_tax_code(step, books, names)
-        else:
-            _create(step, books, names)
-        done.append(step)
-    return tuple(done)
+    for _, group in groupby(sorted(todo.steps, key=_wave), key=_wave):
+        wave = list(group)
+        if wave[0].entity == "TaxCode":
+            _create_tax_codes(wave, books, names)
+            continue
+        for start in range(0, len(wave), BATCH):
+            _create(wave[start : start + BATCH], books, names)
+    return todo.steps
 
 
-def _create(step: Step, books: ProvisionBooks, names: References) -> None:
-    body = canonical(_body(step, names))
-    try:
-        reply = books.create(step.entity, body, requestid(books.realm, step.entity, body))
-    except BooksFault as error:
-        raise _named(error, step) from error
-    entity = ENTITIES[step.entity]
-    row = reply.body[step.entity]
-    names.add(entity.table, {"id": entity.identity(row), **entity.values(row)})
+def _wave(step: Step) -> int:
+    """What comes in a later wave may refer to what came in an earlier one."""
+    if step.entity == "Account":
+        return 1 + step.name.count(":")
+    return {"TaxCode": 20, "Item": 21, "Customer": 21}.get(step.entity, 0)
+
+
+def _create(steps: Sequence[Step], books: ProvisionBooks, names: References) -> None:
+    bodies = [canonical(_body(step, names)) for step in steps]
+    sent = [
+        BatchItem(f"i{place}", "create", step.entity, body)
+        for place, (step, body) in enumerate(zip(steps, bodies, strict=True))
+    ]
+    outcomes = books.batch(sent, requestid(books.realm, "Batch", b"".join(bodies)))
+    for step, item in zip(steps, sent, strict=True):
+        outcome = outcomes.get(item.bid)
+        if isinstance(outcome, Reply):
+            entity = ENTITIES[step.entity]
+            row = inside(outcome.body, step.entity)
+            names.add(entity.table, {"id": entity.identity(row), **entity.values(row)})
+    for step, item in zip(steps, sent, strict=True):
+        outcome = outcomes.get(item.bid)
+        if isinstance(outcome, Fault):
+            raise BooksFault(
+                f"{step.entity} {step.name!r}: {describe(outcome)}",
+                fault=outcome,
+                entity=step.entity,
+                name=step.name,
+            )
+        if outcome is None:
+            raise BooksUnavailable(
+                f"whether {step.entity} {step.name!r} was created is unknown; set up again in a minute"
+            )
 
 
 def _body(step: Step, names: References) -> dict[str, Any]:
@@ -320,45 +355,53 @@ def _body(step: Step, names: References) -> dict[str, Any]:
     return {"Name": name}
 
 
-def _create_tax_code(step: Step, books: ProvisionBooks, names: References) -> None:
-    code = step.tax
-    assert code is not None
-    agency = _agency(code.agency, books)
-    sides = ("Sales", "Purchase") if step.purchase else ("Sales",)
+def _create_tax_codes(steps: Sequence[Step], books: ProvisionBooks, names: References) -> None:
+    agencies = {
+        str(row.get("DisplayName", "")).casefold(): str(row["Id"]) for row in books.query_all("TaxAgency")
+    }
     rates = {str(row["Name"]).casefold(): str(row["Id"]) for row in books.query_all("TaxRate")}
-    details: list[dict[str, Any]] = []
-    for rate in code.rates or (TaxRate(step.name, Decimal(0)),):
-        for side in sides:
-            name = rate.name if side == "Sales" else f"{rate.name} (purchases)"
-            existing = rates.get(name.casefold())
-            fresh = {"TaxRateName": name, "RateValue": rate.percent, "TaxAgencyId": agency}
-            details.append({**({"TaxRateId": existing} if existing else fresh), "TaxApplicableOn": side})
-    body = canonical({"TaxCode": step.name, "TaxRateDetails": details})
-    try:
-        books.create_tax_code(body, requestid(books.realm, "TaxService", body))
-    except BooksFault as error:
-        raise _named(error, step) from error
-    # The answer names ids only: the new rows are read back whole.
+    for step in steps:
+        code = step.tax or TaxCode(())
+        agency = agencies.get(code.agency.casefold()) or _new_agency(code.agency, books)
+        agencies[code.agency.casefold()] = agency
+        body = canonical({"TaxCode": step.name, "TaxRateDetails": _rate_details(step, code, agency, rates)})
+        try:
+            reply = books.create_tax_code(body, requestid(books.realm, "TaxService", body))
+        except BooksFault as error:
+            raise BooksFault(
+                f"{step.entity} {step.name!r}: {error}", fault=error.fault, entity="TaxCode", name=step.name
+            ) from error
+        for made in reply.body.get("TaxRateDetails") or ():
+            rates[str(made.get("TaxRateName", "")).casefold()] = str(made.get("TaxRateId", ""))
+    # The answers name ids only: the new rows are read back whole.
     for entity in (ENTITIES["TaxRate"], ENTITIES["TaxCode"]):
         for row in books.query_all(entity.name):
             names.add(entity.table, {"id": entity.identity(row), **entity.values(row)})
 
 
-def _agency(name: str, books: ProvisionBooks) -> str:
-    for row in books.query_all("TaxAgency"):
-        if str(row.get("DisplayName", "")).casefold() == name.casefold():
-            return str(row["Id"])
+def _rate_details(step: Step, code: TaxCode, agency: str, rates: Mapping[str, str]) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = []
+    for rate in code.rates or (TaxRate(step.name, Decimal(0)),):
+        for side in ("Sales", "Purchase") if step.purchase else ("Sales",):
+            name = rate.name if side == "Sales" else f"{rate.name} (purchases)"
+            existing = rates.get(name.casefold())
+            fresh = {"TaxRateName": name, "RateValue": rate.percent, "TaxAgencyId": agency}
+            details.append({**({"TaxRateId": existing} if existing else fresh), "TaxApplicableOn": side})
+    return details
+
+
+def _new_agency(name: str, books: ProvisionBooks) -> str:
     body = canonical({"DisplayName": name})
     reply = books.create("TaxAgency", body, requestid(books.realm, "TaxAgency", body))
-    return str(reply.body["TaxAgency"]["Id"])
+    return str(inside(reply.body, "TaxAgency")["Id"])
 
 
 def requestid(realm: str, entity: str, body: bytes) -> str:
-    """The idempotency key of one set-up request: the same for the same bytes."""
-    return hashlib.sha256(b"|".join((b"setup", realm.encode(), entity.encode(), body))).hexdigest()[:32]
+    """The idempotency key of one set-up request: the same for the same bytes within an hour.
 
-
-def _named(error: BooksFault, step: Step) -> BooksFault:
-    return BooksFault(
-        f"{step.entity} {step.name!r}: {error}", fault=error.fault, entity=step.entity, name=step.name
-    )
+    Not longer, because a refusal that a person has mended since might be replayed; names are unique, so
+    that nothing is created twice.
+    """
+    hour = f"{datetime.now(UTC):%Y%m%d%H}"
+    parts = (b"setup", hour.encode(), realm.encode(), entity.encode(), body)
+    return hashlib.sha256(b"|".join(parts)).hexdigest()[:32]
