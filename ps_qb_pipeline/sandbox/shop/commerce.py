@@ -318,12 +318,7 @@ def _cart_row(shop: Shop, draft: _Draft) -> int:
         "id_product": i.product, "id_product_attribute": i.attribute, "id_address_delivery": 0, "id_customization": 0,
         "quantity": i.quantity,
     } for i in cart.items]  # fmt: skip
-    highest = max(
-        [
-            shop.tables["carts"].next_id() - 1,
-            *(shop.tables["orders"].value(i, "id_cart") for i in shop.tables["orders"].ids[-1:]),
-        ]
-    )
+    highest = max(shop.tables["carts"].next_id() - 1, _highest(shop, "orders", "id_cart"))
     row = shop.insert("carts", {
         "id": highest + 1, "id_address_delivery": cart.address, "id_address_invoice": cart.invoice_address,
         "id_currency": cart.currency, "id_customer": cart.customer, "id_lang": 1, "id_shop_group": 1,
@@ -437,8 +432,7 @@ def make_invoice(shop: Shop, order_id: int) -> None:
     order = order_of(shop, order_id)
     if int(order["invoice_number"] or 0):
         return
-    table = shop.tables["order_invoices"]
-    number = max((int(table.value(i, "number")) for i in table.ids), default=0) + 1
+    number = _highest(shop, "order_invoices", "number") + 1
     now = shop.now()
     invoice = shop.insert("order_invoices", {
         "id_order": order_id, "number": number, "date_add": now, "shop_address": shop.configuration("PS_SHOP_NAME"),
@@ -449,6 +443,12 @@ def make_invoice(shop: Shop, order_id: int) -> None:
         for row in shop.rows(resource, id_order=order_id):
             shop.update(resource, row["id"], id_order_invoice=invoice["id"])
     touched(shop, order_id, invoice_number=number, invoice_date=now)
+
+
+def _highest(shop: Shop, resource: str, column: str) -> int:
+    """The highest number in a column."""
+    index = shop.tables[resource].ids_sorted(column)
+    return int(index[-1][0]) if index else 0
 
 
 INVOICE_TOTALS = (
@@ -507,8 +507,7 @@ def _deliver(shop: Shop, order_id: int) -> None:
     order = order_of(shop, order_id)
     if int(order["delivery_number"] or 0) or not int(order["invoice_number"] or 0):
         return
-    table = shop.tables["order_invoices"]
-    number = max((int(table.value(i, "delivery_number")) for i in table.ids), default=0) + 1
+    number = _highest(shop, "order_invoices", "delivery_number") + 1
     now = shop.now()
     for invoice in shop.rows("order_invoices", id_order=order_id):
         if invoice["delivery_date"] == UNSET_MOMENT:

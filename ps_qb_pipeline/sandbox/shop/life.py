@@ -75,15 +75,17 @@ class Life:
     chance: Random
     done: Counter[str] = field(default_factory=Counter)
     orders: list[int] = field(default_factory=list)
+    _shelf: list[tuple[int, int]] = field(default_factory=list)
 
     # -------------------------------------------------------------------------------- people and goods
 
     def customer(self) -> int:
         """A customer who may order: mostly one who is known, sometimes a new one, sometimes a guest."""
         customers = self.shop.tables["customers"].ids
-        known = [i for i in customers if self.shop.rows("addresses", id_customer=i)]
-        if known and self.chance.random() < 0.6:
-            return self.chance.choice(known)
+        if customers and self.chance.random() < 0.6:
+            known = self.chance.choice(customers)
+            if self.shop.rows("addresses", id_customer=known):
+                return known
         return self.new_customer(guest=self.chance.random() < 0.3)
 
     def new_customer(self, *, guest: bool = False) -> int:
@@ -128,7 +130,9 @@ class Life:
         )
 
     def shelf(self) -> list[tuple[int, int]]:
-        """What can be bought: (product, combination); an empty shop gets goods first."""
+        """What can be bought: (product, combination), looked up once; an empty shop gets goods first."""
+        if self._shelf:
+            return self._shelf
         if not len(self.shop.tables["products"]):
             stock_shelves(self.shop, self.chance)
         goods = []
@@ -136,6 +140,7 @@ class Life:
             variants = self.shop.rows("combinations", id_product=row["id"])
             if Decimal(str(row["price"])) > 0 and row["product_type"] in {"standard", "combinations", ""}:
                 goods += [(int(row["id"]), int(v["id"])) for v in variants] or [(int(row["id"]), 0)]
+        self._shelf = goods
         return goods
 
     # -------------------------------------------------------------------------------- events
