@@ -118,11 +118,24 @@ credit_lines as (
     group by all
 ),
 
+-- The findings that may make a document's amounts differ from its source's, the strongest first.
 findings as (
     select
         order_id,
-        min(code) as code
-    from ledger.findings
+        arg_min(code, place) as code
+    from (
+        select
+            order_id,
+            code,
+            list_position([
+                'SLIP_AMOUNT_CHOSEN', 'SLIP_VOUCHER_RECOMPUTED', 'TAX_STORE_CREDIT_GROSSUP',
+                'TAX_AS_LINE', 'EDIT_AFTER_CLOSE', 'REFUND_ZERO', 'TAX_ROWS_STALE',
+                'ROUNDING_LINE_USED', 'TAX_FORM_ADJUSTED', 'ECOTAX_LEFT_OUT',
+                'SPLIT_SHIPPING_DERIVED', 'REFUND_IGNORES_DISCOUNT'
+            ], code) as place
+        from ledger.findings
+    )
+    where place is not null
     group by all
 ),
 
@@ -311,7 +324,11 @@ final as (
         other_account,
         restated,
         restated_tax,
-        restated_because,
+        -- The tax of a slip and of its document are each rounded from their own parts.
+        coalesce(
+            restated_because,
+            if(restated = 0 and abs(restated_tax) <= 0.05, 'rounding of the parts', null)
+        ) as restated_because,
         -- Every way in which a live document differs; the class is the first of them.
         case
             when not live or class = 'matched' then null

@@ -17,7 +17,11 @@ slips as (
 currencies as (
     select
         id,
-        iso_code
+        iso_code,
+        iso_code in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'VND',
+            'VUV', 'XAF', 'XOF', 'XPF'
+        ) as without_minor_unit
     from staging.prestashop_currencies
 ),
 
@@ -25,33 +29,33 @@ sources as (
     select * from ledger.sources
 ),
 
-shop as (
+-- Amounts as the shop keeps them, with six decimals, goods and shipping of a slip apart.
+kept as (
     select
         'order' as source_type,
-        orders.id as source_id,
-        orders.id as order_id,
-        orders.id_shop,
-        orders.reference,
-        currencies.iso_code as currency,
-        cast(coalesce(orders.total_paid_tax_incl, 0) as decimal(18, 2)) as amount,
-        cast(
-            coalesce(orders.total_paid_tax_incl, 0) - coalesce(orders.total_paid_tax_excl, 0)
-            as decimal(18, 2)
-        ) as tax,
-        orders.date_add as event_at
+        id as source_id,
+        id as order_id,
+        id_shop,
+        reference,
+        id_currency,
+        total_paid_tax_incl as gross,
+        total_paid_tax_excl as net,
+        cast(0 as decimal(20, 6)) as shipping_gross,
+        cast(0 as decimal(20, 6)) as shipping_net,
+        date_add as event_at
     from orders
-    left join currencies on orders.id_currency = currencies.id
     union all by name
     select
         'payment' as source_type,
-        payments.id as source_id,
-        payments.order_reference as reference,
-        currencies.iso_code as currency,
-        cast(coalesce(payments.amount, 0) as decimal(18, 2)) as amount,
-        cast(0 as decimal(18, 2)) as tax,
-        payments.date_add as event_at
+        id as source_id,
+        order_reference as reference,
+        id_currency,
+        amount as gross,
+        amount as net,
+        cast(0 as decimal(20, 6)) as shipping_gross,
+        cast(0 as decimal(20, 6)) as shipping_net,
+        date_add as event_at
     from payments
-    left join currencies on payments.id_currency = currencies.id
     union all by name
     select
         'slip' as source_type,
@@ -59,20 +63,38 @@ shop as (
         slips.id_order as order_id,
         orders.id_shop,
         orders.reference,
-        currencies.iso_code as currency,
-        cast(
-            coalesce(slips.total_products_tax_incl, 0) + coalesce(slips.total_shipping_tax_incl, 0)
-            as decimal(18, 2)
-        ) as amount,
-        cast(
-            coalesce(slips.total_products_tax_incl, 0) + coalesce(slips.total_shipping_tax_incl, 0)
-            - coalesce(slips.total_products_tax_excl, 0)
-            - coalesce(slips.total_shipping_tax_excl, 0) as decimal(18, 2)
-        ) as tax,
+        orders.id_currency,
+        slips.total_products_tax_incl as gross,
+        slips.total_products_tax_excl as net,
+        slips.total_shipping_tax_incl as shipping_gross,
+        slips.total_shipping_tax_excl as shipping_net,
         slips.date_add as event_at
     from slips
     left join orders on slips.id_order = orders.id
-    left join currencies on orders.id_currency = currencies.id
+),
+
+-- Money has as many decimals as its currency.
+shop as (
+    select
+        kept.source_type,
+        kept.source_id,
+        kept.order_id,
+        kept.id_shop,
+        kept.reference,
+        currencies.iso_code as currency,
+        kept.event_at,
+        if(
+            currencies.without_minor_unit,
+            round(coalesce(kept.gross, 0), 0) + round(coalesce(kept.shipping_gross, 0), 0),
+            round(coalesce(kept.gross, 0), 2) + round(coalesce(kept.shipping_gross, 0), 2)
+        ) as amount,
+        if(
+            currencies.without_minor_unit,
+            round(coalesce(kept.net, 0), 0) + round(coalesce(kept.shipping_net, 0), 0),
+            round(coalesce(kept.net, 0), 2) + round(coalesce(kept.shipping_net, 0), 2)
+        ) as net
+    from kept
+    left join currencies on kept.id_currency = currencies.id
 ),
 
 final as (
@@ -83,8 +105,8 @@ final as (
         coalesce(sources.id_shop, shop.id_shop, 0) as id_shop,
         coalesce(sources.reference, shop.reference, '') as reference,
         coalesce(shop.currency, nullif(sources.currency, ''), 'XXX') as currency,
-        coalesce(shop.amount, 0) as shop_amount,
-        coalesce(shop.tax, 0) as tax,
+        cast(coalesce(shop.amount, 0) as decimal(18, 2)) as shop_amount,
+        cast(coalesce(shop.amount - shop.net, 0) as decimal(18, 2)) as tax,
         cast(sources.amount as decimal(18, 2)) as ledger_amount,
         coalesce(shop.event_at, sources.event_at) as event_at,
         coalesce(sources.status, '') as status,

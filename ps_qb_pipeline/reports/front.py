@@ -6,6 +6,8 @@ What lives here: choosing and wording them. What does not: any rendering.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from ps_qb_pipeline.reports.model import Report
 from ps_qb_pipeline.reports.words import show
@@ -80,53 +82,64 @@ def _proof(report: Report) -> str:
 
 
 def _tiles(report: Report) -> tuple[Tile, ...]:
-    tiles: list[Tile] = []
-    rows = {(row["currency"], row["measure"]): row for row in report.tables["tie_out"].records()}
-    opened = report.figures.open_difference
-    currencies = list(dict.fromkeys(currency for currency, _ in rows)) or [report.cover.home_currency]
-    for currency in currencies:
-        sales, refunds = rows.get((currency, "sales")), rows.get((currency, "refunds"))
-        if sales is not None:
-            sold = sales["shop"] - sales["not_postable"] - sales["before_go_live"]
-            tiles.append(
-                Tile(
-                    "Sold in the shop",
-                    f"{show(sold, 'money')} {currency}",
-                    "orders to be booked, tax included",
-                )
-            )
-            tiles.append(
-                Tile(
-                    "In QuickBooks",
-                    f"{show(sales['actual'], 'money')} {currency}",
-                    "sales documents, tax included",
-                )
-            )
-        if refunds is not None and (refunds["shop"] or refunds["actual"]):
-            said = f"{show(refunds['actual'], 'money')} {currency} of it in QuickBooks"
-            tiles.append(Tile("Refunded", f"{show(refunds['shop'], 'money')} {currency}", said))
-        amount = opened.get(currency)
-        if amount is not None:
-            held = report.figures.open_held.get(currency)
-            said = f"of it {show(held, 'money')} held back before booking" if held else "shop and books agree"
-            if amount and not held:
-                said = "money in unresolved exceptions"
-            tiles.append(
-                Tile("Open difference", f"{show(amount, 'money')} {currency}", said, alarm=bool(amount))
-            )
+    """The four figures in home currency; other currencies stand in a table below."""
+    home = report.cover.home_currency
+    row = next((row for row in by_currency(report) if row["currency"] == home), None)
+    if row is None:
+        return ()
+    tiles = [
+        Tile("Sold in the shop", f"{show(row['sold'], 'money')} {home}", "orders to be booked, tax included"),
+        Tile("Of it in QuickBooks", f"{show(row['booked'], 'money')} {home}", "tax included"),
+    ]
+    if row["refunded"] or row["refunds_booked"]:
+        said = f"of it {show(row['refunds_booked'], 'money')} {home} in QuickBooks"
+        tiles.append(Tile("Refunded in the shop", f"{show(row['refunded'], 'money')} {home}", said))
+    said = "shop and books agree"
+    if row["open"]:
+        said = "money in unresolved exceptions"
+    if row["held"]:
+        said = f"of it {show(row['held'], 'money')} {home} held back before booking"
+    tiles.append(
+        Tile("Open difference", f"{show(row['open'], 'money')} {home}", said, alarm=bool(row["open"]))
+    )
     return tuple(tiles)
 
 
+def by_currency(report: Report) -> list[dict[str, Any]]:
+    """The figures of the first screen by currency, home currency first."""
+    rows = {(row["currency"], row["measure"]): row for row in report.tables["tie_out"].records()}
+    nothing = dict.fromkeys(("shop", "not_postable", "before_go_live", "actual", "restated"), Decimal(0))
+    found = []
+    for currency in dict.fromkeys(currency for currency, _ in rows):
+        sales, refunds = rows.get((currency, "sales"), nothing), rows.get((currency, "refunds"), nothing)
+        found.append(
+            {
+                "currency": currency,
+                "sold": sales["shop"] - sales["not_postable"] - sales["before_go_live"],
+                "booked": sales["actual"] + sales["restated"],
+                "refunded": refunds["shop"] - refunds["not_postable"] - refunds["before_go_live"],
+                "refunds_booked": refunds["actual"] + refunds["restated"],
+                "open": report.figures.open_difference.get(currency, Decimal(0)),
+                "held": report.figures.open_held.get(currency, Decimal(0)),
+            }
+        )
+    return found
+
+
 def _tasks(report: Report) -> tuple[Task, ...]:
+    """One task a cause, its money by currency, what blocks and what weighs most first."""
+    causes: dict[str, list[dict[str, Any]]] = {}
+    for row in report.tables["exceptions_by_code"].records():
+        causes.setdefault(row["code"], []).append(row)
     return tuple(
         Task(
-            row["code"],
-            show(row["owner"], "owner"),
-            show(row["severity"], "severity"),
-            row["count"],
-            f"{show(row['amount'], 'money')} {row['currency']}",
-            row["meaning"] or "",
-            row["action"] or "",
+            code,
+            show(rows[0]["owner"], "owner"),
+            show(rows[0]["severity"], "severity"),
+            sum(row["count"] for row in rows),
+            ", ".join(f"{show(row['amount'], 'money')} {row['currency']}" for row in rows),
+            rows[0]["meaning"] or "",
+            rows[0]["action"] or "",
         )
-        for row in report.tables["exceptions_by_code"].records()
+        for code, rows in causes.items()
     )

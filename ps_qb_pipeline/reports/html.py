@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ps_qb_pipeline.reports.charts import pictures
-from ps_qb_pipeline.reports.front import front
+from ps_qb_pipeline.reports.front import by_currency, front
 from ps_qb_pipeline.reports.model import Report
 from ps_qb_pipeline.reports.story import OrderStory
 from ps_qb_pipeline.reports.table import Column, Table
@@ -69,6 +69,7 @@ def report_html(report: Report) -> str:
         "report.html",
         report=report,
         front=front(report),
+        currencies=by_currency(report),
         parts=_PARTS,
         charts=_CHARTS,
         pictures=pictures(report),

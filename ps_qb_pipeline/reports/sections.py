@@ -105,7 +105,9 @@ EXCEPTIONS_BY_CODE = Section(
         max(e.age_days) as oldest, any_value(e.action) as action
     from recon.exceptions as e left join recon.codes as c using (code)
     group by e.code, e.currency
-    order by any_value(e.severity), sum(e.amount) desc, e.code, e.currency""",
+    order by any_value(e.severity),
+        sum(sum(if(e.currency = getvariable('home_currency'), e.amount, 0))) over (partition by e.code) desc,
+        e.code, e.currency <> getvariable('home_currency'), e.currency""",
     (
         Column("code", "Code"),
         Column("meaning", "What happened"),

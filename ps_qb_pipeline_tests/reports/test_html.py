@@ -59,7 +59,7 @@ def test_the_first_screen_answers_the_owner(page: str) -> None:
     first = page[: page.index("<nav")]
     for words in (
         "Sold in the shop",
-        "In QuickBooks",
+        "Of it in QuickBooks",
         "Open difference",
         "105.60 EUR",
         "What to do",
