@@ -451,3 +451,17 @@ def test_every_transaction_is_mirrored_with_its_lines():
     """No entity that carries money lacks lines, dates or a sync token among its columns."""
     for name in TRANSACTIONS:
         assert {"line", "txn_date", "sync_token", "currency", "private_note"} <= set(ENTITIES[name].columns)
+
+
+@pytest.mark.parametrize("country", ["us", "gb", "ca"])
+def test_a_new_company_of_every_country_is_mirrored(country):
+    """Pseudo codes, provincial taxes and companies without some features: all of them are read whole."""
+    with running(country) as other:
+        books = other.books()
+        warehouse, cursors = Warehouse(), Cursors()
+        result = pull(books, warehouse.land, cursors, alive=warehouse.alive)
+        assert warehouse.alive("tax_codes")
+        assert warehouse.alive("accounts")
+        assert warehouse.tables["preferences"]
+        assert differences(books, warehouse) <= {(name, "") for name in result.absent}
+        assert pull(books, warehouse.land, cursors, alive=warehouse.alive, sweep=True).resynced == []
