@@ -7,6 +7,7 @@ is printed, then how many passed and failed. The keys are described beside the w
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from ps_qb_pipeline.accounting import changes, intake, payments, payouts, summaries, translate
+from ps_qb_pipeline.accounting import changes, intake, payouts, summaries, translate
 from ps_qb_pipeline.accounting.documents import Document, Line, Translation
 from ps_qb_pipeline.accounting.places import EU
 from ps_qb_pipeline.accounting.policy import PaymentMethod, Policy, TaxCode, TaxRate, TaxRule
@@ -26,6 +27,13 @@ ZERO = Decimal(0)
 LONG_AGO = date(2000, 1, 1)
 NOT_IN_CASES = {"SKU_CLASH", "SKU_EMPTY", "TAX_FORM_ADJUSTED", "ROW_TOTAL_DIFF", "ECOTAX_LEFT_OUT"}
 """Information of ours about catalogue and form, which worked cases do not speak of."""
+
+SETTLED_BY = {
+    "hold": {"PAY_UNDER", "PAY_OVER"},
+    "adjust": {"PAY_UNDER", "PAY_OVER"},
+    "void": {"PAY_UNDER", "REFUND_NO_SLIP"},
+}
+"""What need not be said of an order any more when its posted document is held, adjusted or voided."""
 
 STATES = {
     "awaiting_cheque": (1, {}),
@@ -133,7 +141,10 @@ def carry_out(case: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Result:
     shop = case["prestashop"]
     policy = policy_of(case, rates)
     tables = Tables(shop, rates, policy).tables
-    made = [translate.translate(group, policy, go_live=LONG_AGO) for group in intake.groups(tables)]
+    posted = posted_of(shop)
+    made = [
+        translate.translate(group, policy, go_live=LONG_AGO, posted=posted) for group in intake.groups(tables)
+    ]
     result = Result()
     findings = [finding for one in made for finding in one.findings]
     documents = [document for one in made for document in one.documents]
@@ -151,6 +162,17 @@ def carry_out(case: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Result:
     if shop.get("payout"):
         _pay_out(shop, policy, documents, result)
     return result
+
+
+def posted_of(shop: Mapping[str, Any]) -> dict[str, date]:
+    """The dates of the sales that QuickBooks already holds, by key."""
+    dates = {}
+    for entry in shop.get("posted", []):
+        for order in shop.get("orders", []):
+            if str(entry["doc_number"]).endswith(f"-{order['id_order']}"):
+                at = entry.get("txn_date") or order.get("invoice_date") or "2026-01-01"
+                dates[f"1|sale|{order['id_order']}|0"] = moment(at).date()
+    return dates
 
 
 def _action(made: list[Translation], result: Result, *, about_slips: bool) -> str:
@@ -207,8 +229,7 @@ def _after_posting(
         if change.code:
             result.exceptions.add(change.code)
         _tell_change(change, own, result)
-        if change.action in {"hold", "none", "adjust", "void"}:
-            result.exceptions -= {"PAY_UNDER", "PAY_OVER", "REFUND_NO_SLIP", "PERIOD_CLOSED"} - {change.code}
+        result.exceptions -= SETTLED_BY.get(change.action, set()) - {change.code}
     result.action = next((action for action in actions if action != "none"), "none")
     if result.action == "hold":
         result.documents = []
@@ -308,9 +329,16 @@ def policy_of(case: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Policy:
         book_close_date=moment(close).date() if close else None,
         customer_names="pseudonymous",
         gift_card_skus=("GIFT-CARD",),
-        gift_card_codes=("GIFT-.*",),
+        gift_card_codes=tuple(re.escape(code) for code in _gift_codes(case["prestashop"])),
         locations={number: f"Shop {number}" for number in shops},
     )
+
+
+def _gift_codes(shop: Mapping[str, Any]) -> list[str]:
+    rules = shop.get("cart_rules", [])
+    return [
+        str(rule["code"]) for rule in rules if "gift_card" in str(rule.get("type", "")) and rule.get("code")
+    ]
 
 
 class Tables:
@@ -520,8 +548,6 @@ class Tables:
         used, rules = [], []
         for number, entry in enumerate(self.shop.get("cart_rules", []), start=1):
             code = str(entry.get("code", ""))
-            if str(entry.get("type", "")).startswith("gift_card"):
-                code = code if code.startswith("GIFT-") else f"GIFT-{code}"
             used.append(
                 {
                     "id": number,
@@ -788,8 +814,6 @@ def _is_number(text: Any) -> bool:
         return False
     return True
 
-
-_ = payments
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -25,11 +25,10 @@ _BEFORE_SALE = frozenset(("unpaid", "waiting", "not_shipped"))
 class MoneyIn:
     """The money side of one group."""
 
-    def __init__(self, record: Record, cases: Sequence[Case], posted: frozenset[str]) -> None:
+    def __init__(self, record: Record, cases: Sequence[Case]) -> None:
         self.record = record
         self.policy = record.policy
         self.cases = cases
-        self.posted = posted
         self.receipts: list[payments.Receipt] = []
 
     def of_order(self, case: Case) -> list[payments.Receipt]:
@@ -63,7 +62,7 @@ class MoneyIn:
 
     def _advances(self) -> list[payments.Receipt]:
         """Payments that the books already hold as an advance on the sale."""
-        return [one for one in self.receipts if self._deposit_key(one) in self.posted]
+        return [one for one in self.receipts if self.record.is_posted(self._deposit_key(one))]
 
     def _deposit_key(self, receipt: payments.Receipt) -> str:
         return identity.document_key(self.policy, "deposit", receipt.payment.id)
@@ -153,7 +152,7 @@ class MoneyIn:
         self._say(receipt, first)
         if first.cash and first.document is not None:
             self.record.payment_source(receipt.payment, "postable", "", first.document.key)
-        elif self._deposit_key(receipt) in self.posted:
+        elif self.record.is_posted(self._deposit_key(receipt)):
             self._reverse_advance(receipt, first)
         elif not receipt.proved and receipt.method and receipt.method.setting.offline_payments == "bank_line":
             self.record.payment_source(receipt.payment, "not_postable", "waits_for_bank_line")

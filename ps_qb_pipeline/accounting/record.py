@@ -86,11 +86,17 @@ class Record:
 
     group: ReferenceGroup
     engine: Engine
+    posted: Mapping[str, date] | None = None
+    """Dates of the documents that the books already hold, by key; None when nothing is known of them."""
     documents: list[Document] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
     items: dict[str, Item] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
+
+    def is_posted(self, key: str) -> bool:
+        """Whether the books hold a document, as far as that is known."""
+        return self.posted is not None and key in self.posted
 
     @property
     def policy(self) -> Policy:
@@ -177,8 +183,8 @@ class Record:
 
     def place(self, document: Document, source: str, number: int) -> Document | None:
         """Put a document where its period is open; None when it has to wait. Says so either way."""
-        placed, note = dated(document, self.policy)
-        if note is not None:
+        placed, note = dated(document, self.policy, self.posted)
+        if note:
             self.find(
                 "PERIOD_CLOSED",
                 source,

@@ -88,7 +88,11 @@ class Builder:
         if self.vouchers.undecided:
             text = "store credit is used, and store_credit_policy is not set"
             raise Hold("STORE_CREDIT_UNDECIDED", text, order.discounts.ti)
-        codes = [coding.line(index, detail) for index, detail in enumerate(order.details)]
+        outside = Coded(self.policy.out_of_scope_code, ())
+        codes = [
+            outside if self.cards[index] else coding.line(index, detail)
+            for index, detail in enumerate(order.details)
+        ]
         sold = self._products(codes, verdict)
         shipping = self._charges(self.shipping, order.carrier_tax_rate, "shipping", items.SHIPPING)
         self._charges(order.wrapping, coding.wrapping_percent(), "wrapping", items.WRAPPING)

@@ -218,9 +218,10 @@ def charges(
     if percent and fits(amount, percent, order.currency):
         rates = _named(percent, known)
         return [Charge(rates, amount.te, split(amount.tax, rates))]
-    for rates in known:
-        if rates and fits(amount, sum(rates, ZERO), order.currency):
-            return [Charge(rates, amount.te, split(amount.tax, rates))]
+    fitting = [rates for rates in known if rates and fits(amount, sum(rates, ZERO), order.currency)]
+    if fitting:
+        best = min(fitting, key=lambda rates: abs(amount.te * sum(rates, ZERO) / HUNDRED - amount.tax))
+        return [Charge(best, amount.te, split(amount.tax, best))]
     return _averaged(amount, order, nets)
 
 

@@ -6,7 +6,7 @@ What lives here: the order of the steps. What does not: amounts (``sale``, ``ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -26,14 +26,15 @@ _KEPT = 4
 
 
 def translate(
-    group: ReferenceGroup, policy: Policy, *, go_live: date, posted: Iterable[str] = ()
+    group: ReferenceGroup, policy: Policy, *, go_live: date, posted: Mapping[str, date] | None = None
 ) -> Translation:
     """Everything that one reference group becomes; every order, payment and slip is in it exactly once.
 
-    ``posted`` holds the keys of the group's documents that the books already hold: an advance among
-    them is reversed when its sale comes. Nothing else depends on it.
+    ``posted`` holds the dates of the group's documents that the books already hold, by key. With it,
+    closed periods are minded (what is posted stays, what is not waits or moves), and an advance that was
+    booked is reversed when its sale comes. Without it, every document stands at its own date.
     """
-    return _Group(group, _engine_of(policy), go_live, frozenset(posted)).translation()
+    return _Group(group, _engine_of(policy), go_live, posted).translation()
 
 
 def _engine_of(policy: Policy) -> Engine:
@@ -49,13 +50,15 @@ def _engine_of(policy: Policy) -> Engine:
 class _Group:
     """The translation of one group, step by step."""
 
-    def __init__(self, group: ReferenceGroup, engine: Engine, go_live: date, posted: frozenset[str]) -> None:
+    def __init__(
+        self, group: ReferenceGroup, engine: Engine, go_live: date, posted: Mapping[str, date] | None
+    ) -> None:
         self.group = group
         self.policy = engine.policy
         self.go_live = go_live
-        self.record = Record(group, engine)
+        self.record = Record(group, engine, posted)
         self.cases: list[Case] = []
-        self.money_in = MoneyIn(self.record, self.cases, posted)
+        self.money_in = MoneyIn(self.record, self.cases)
         self.money_out = MoneyOut(self.record, self.money_in, go_live)
 
     def translation(self) -> Translation:
