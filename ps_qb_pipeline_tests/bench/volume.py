@@ -1,0 +1,145 @@
+"""A full refresh of many orders, phase by phase: ``python -m ps_qb_pipeline_tests.bench.volume --orders N``.
+
+What lives here: running the phases of ``full_refresh`` over a generated shop whose books agree, and
+reporting time and peak memory of each. What does not: generating it (``shop_volume``,
+``books_volume``), which is not timed. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ps_qb_pipeline.prestashop.resources import RESOURCES
+from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.validation import holds
+from ps_qb_pipeline.validation.rules import load_contracts
+from ps_qb_pipeline.warehouse import ledger, models
+from ps_qb_pipeline.warehouse.session import session
+from ps_qb_pipeline_tests.bench.books_volume import land_books
+from ps_qb_pipeline_tests.bench.shop_volume import GO_LIVE, POLICY, land_shop
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+VARIABLES = {"as_of": NOW, "home_currency": "EUR"}
+
+
+def main() -> None:
+    """Generates, refreshes, changes a hundred orders, refreshes again, and prints what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=100_000)
+    parser.add_argument("--file", type=Path, help="keep the warehouse here; an existing one is used as it is")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = arguments.file or Path(folder) / "bench.duckdb"
+        if not path.exists():
+            generate(path, arguments.orders)
+        figures = {"orders": arguments.orders, **refresh(path)}
+    print(json.dumps(figures))
+
+
+def generate(path: Path, orders: int) -> None:
+    """A shop of that many orders with its books, landed as raw rows; the ledger that they were made from goes."""
+    with session(path, owner="bench", reason="generate") as con:
+        land_shop(con, orders)
+        models.prepare(con, tables())
+        models.run_models(con, select=["staging"])
+        ledger.build_ledger(con, POLICY, GO_LIVE, progress=say)
+        land_books(con)
+        for name in ("staging", "ledger", "runner"):
+            con.execute(f"drop schema {name} cascade")
+        con.execute("delete from raw.superseded")
+        con.execute("checkpoint")
+
+
+def refresh(path: Path) -> dict[str, Any]:
+    """Figures of a full refresh, and of one after a hundred orders changed."""
+    figures: dict[str, Any] = {}
+    _phases(path, figures, "", lambda con: ledger.build_ledger(con, POLICY, GO_LIVE, progress=say))
+    with session(path, owner="bench", reason="change a hundred orders") as con:
+        _check(con)
+        for table, column in (("orders", "id"), ("order_details", "id_order")):
+            con.execute(
+                f"insert into raw.prestashop_{table} by name select * replace"
+                f" (landing_id + 100000000 as landing_id, {_CHANGED[table]}) from raw.prestashop_{table}"
+                f" where {column} in (select range * greatest(1, (select count(*) from raw.prestashop_orders) // 100) + 1 from range(100))"
+            )
+    _phases(path, figures, "again_", lambda con: ledger.refresh_ledger(con, POLICY, GO_LIVE))
+    figures["peak_mb"] = round(
+        (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        )
+        / 1024
+    )
+    return figures
+
+
+_CHANGED = {
+    "orders": "total_paid_real + 1 as total_paid_real",
+    "order_details": "product_ean13 || '0' as product_ean13",
+}
+
+
+def _phases(path: Path, figures: dict[str, Any], prefix: str, build: Callable[[Any], Any]) -> None:
+    contracts = load_contracts()
+    before_books = {
+        name: c for name, c in contracts.items() if name.startswith(("staging.prestashop_", "ledger."))
+    }
+    after = {name: c for name, c in contracts.items() if name not in before_books}
+    steps: dict[str, Callable[[Any], Any]] = {
+        "prepare": lambda con: models.prepare(con, tables()),
+        "staging": lambda con: models.run_models(con, select=["staging"], variables=VARIABLES),
+        "ledger": build,
+        "rules": lambda con: holds.gate(con, before_books, now=NOW),
+        "recon": lambda con: models.run_models(con, select=["recon"], variables=VARIABLES),
+        "marts": lambda con: models.run_models(con, select=["marts"], variables=VARIABLES),
+        "rules_after": lambda con: holds.gate(con, after, now=NOW),
+    }
+    with session(path, owner="bench", reason="full refresh") as con:
+        for name, step in steps.items():
+            started = time.perf_counter()
+            step(con)
+            figures[prefix + name] = round(time.perf_counter() - started, 2)
+            print(f"{prefix}{name}: {figures[prefix + name]} s", file=sys.stderr)
+    figures[prefix + "sql"] = round(
+        sum(figures[prefix + name] for name in steps if name not in {"prepare", "ledger"}), 2
+    )
+    figures[prefix + "total"] = round(sum(figures[prefix + name] for name in steps), 2)
+
+
+def _check(con: Any) -> None:
+    """A benchmark of a wrong answer is worth nothing: books made from the ledger must agree with it."""
+    open_difference = con.execute("select count(*) from recon.exceptions where severity = 'B'").fetchall()[0][
+        0
+    ]
+    if open_difference:
+        rows = con.execute(
+            "select code, count(*) from recon.exceptions group by 1 order by 2 desc"
+        ).fetchall()
+        print(f"the books do not agree with the ledger: {rows}", file=sys.stderr)
+
+
+def tables() -> dict[str, Any]:
+    """Every raw table of both systems with its columns."""
+    shop = {f"raw.prestashop_{name}": resource.columns for name, resource in RESOURCES.items()}
+    books = {f"raw.quickbooks_{entity.table}": entity.types for entity in ENTITIES.values()}
+    return shop | books
+
+
+def say(done: int, total: int) -> None:
+    """One line of progress for every tenth."""
+    if total and (done == total or done * 10 // total != (done - 4000) * 10 // total):
+        print(f"{done} of {total} orders, {os.getloadavg()[0]:.1f} load", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
