@@ -1,7 +1,8 @@
 """Replays recorded calls of a real PrestaShop against the sandbox shop and counts the agreements.
 
-What lives here: reading recordings, asking the sandbox the same, comparing, reporting. What does not:
-any knowledge of the answers; the sandbox gets its rows from its own bundle and never sees a recording.
+What lives here: reading recordings, asking the sandbox the same, comparing, reporting. What does not: any
+knowledge of the answers. The sandbox has the rows of its own bundle; what a directory's lists show beyond it, rows or
+columns that the bundle does not know at all, is added before the replay, for a shop cannot know what nobody told it.
 
     python -m ps_qb_pipeline_tests.prestashop_recordings DIRECTORY [--verbose]
 
@@ -27,6 +28,8 @@ from xml.etree import ElementTree as ET
 import httpx
 
 from ps_qb_pipeline.sandbox.shop.app import create_app
+from ps_qb_pipeline.sandbox.shop.resources import resources
+from ps_qb_pipeline.sandbox.shop.seeds import bundled
 
 BASE = "http://127.0.0.1:8080"
 FULL = "LABKEY0000000000000000000000FULL"
@@ -155,11 +158,51 @@ def read_calls(directory: Path) -> list[Call]:
 # ------------------------------------------------------------------------------------ asking
 
 
+def unknown_rows(calls: list[Call]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Rows and columns of recorded lists that the bundled shop does not know; nothing that it knows otherwise."""
+    known = {name: {row["id"]: row for row in rows} for name, rows in bundled("recorded").items()}
+    added: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for call in calls:
+        if call.folder not in resources() or call.case.startswith(("w_", "v_")) or not telling(call):
+            continue
+        for row in listed(call.body):
+            told = {k: v for k, v in row.items() if k != "associations" or "display=full" in call.url}
+            missing = {
+                k: v for k, v in told.items() if k not in known.get(call.folder, {}).get(row["id"], {})
+            }
+            if missing:
+                added[call.folder].setdefault(row["id"], {"id": row["id"]}).update(missing)
+    return added
+
+
+def telling(call: Call) -> bool:
+    """Whether a call shows rows as they are: a good JSON list, in all languages, without computed columns."""
+    plain = not any(part in call.url for part in ("language=", "price", "schema=", "id_shop"))
+    return plain and call.status == 200 and "json" in call.headers.get("content-type", "")
+
+
+def listed(body: bytes) -> list[dict[str, Any]]:
+    """The rows of a JSON list."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return []
+    rows = next(iter(content.values()), []) if isinstance(content, dict) else []
+    return (
+        [r for r in rows if isinstance(r, dict) and isinstance(r.get("id"), int)]
+        if isinstance(rows, list)
+        else []
+    )
+
+
 class Sandbox:
     """The recorded shop, in one process, asked over ASGI."""
 
-    def __init__(self) -> None:
+    def __init__(self, added: dict[str, dict[int, dict[str, Any]]] | None = None) -> None:
         self.app = create_app("recorded", key=FULL, base_url=BASE)
+        for name, rows in (added or {}).items():
+            table = self.app.state.shop.tables[name]
+            table.load([(table.get(row_id) or {}) | row for row_id, row in rows.items()])
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url=BASE)
 
     async def prepared(self) -> Sandbox:
@@ -363,7 +406,8 @@ def first_difference(one: Any, other: Any, path: str = "") -> str:
 async def replay(calls: list[Call]) -> tuple[list[Verdict], list[Verdict]]:
     """Verdicts on the plain reads, and on everything in ``w_`` and ``v_`` cases."""
     reads, rest = [], []
-    shop = await Sandbox().prepared()
+    added = unknown_rows(calls)
+    shop = await Sandbox(added).prepared()
     for call in calls:
         if call.case.startswith(("w_", "v_")):
             continue
@@ -372,20 +416,20 @@ async def replay(calls: list[Call]) -> tuple[list[Verdict], list[Verdict]]:
         ):
             continue
         commands = settings_of(call)
-        asked = await Sandbox().prepared() if commands else shop
+        asked = await Sandbox(added).prepared() if commands else shop
         for command in commands:
             await asked.control(command)
         reads.append(Verdict(call, differences(call, await asked.ask(call))))
     for group in ("w_", "v_"):
-        shop = await Sandbox().prepared()
+        shop = await Sandbox(added).prepared()
         for call in calls:
             if not call.case.startswith(group):
                 continue
             if call.case in RESTORED:
-                shop = await Sandbox().prepared()
+                shop = await Sandbox(added).prepared()
             asked = shop
             if commands := settings_of(call):
-                asked = await Sandbox().prepared()
+                asked = await Sandbox(added).prepared()
                 for command in commands:
                     await asked.control(command)
             if "access-time" in call.headers:

@@ -10,7 +10,7 @@ import pytest
 
 from ps_qb_pipeline_tests import prestashop_recordings as replay
 
-RECORDINGS = os.environ.get("PSQB_PRESTASHOP_RECORDINGS", "")
+RECORDINGS = os.environ.get("PSQB_RECORDINGS", "")
 
 
 def recording(
@@ -70,6 +70,33 @@ def test_agreements_and_disagreements_are_told_apart(tmp_path, capsys):
         assert f"orders/{case}.json" in printed
 
 
+def test_a_row_that_the_bundle_does_not_know_is_learnt_and_a_known_one_is_not_changed(tmp_path, capsys):
+    """A shop cannot know what nobody told it."""
+    url = "/api/zones?display=full&output_format=JSON"
+    recording(
+        tmp_path / "zones",
+        "full.json",
+        f"{url}&filter[id]=[99]",
+        '{"zones":[{"id":99,"name":"Moon","active":"1"}]}',
+    )
+    recording(
+        tmp_path / "zones",
+        "name.json",
+        "/api/zones?filter[name]=[moon]&output_format=JSON",
+        '{"zones":[{"id":99}]}',
+    )
+    recording(
+        tmp_path / "zones",
+        "known.json",
+        f"{url}&filter[id]=[1]",
+        '{"zones":[{"id":1,"name":"Elsewhere","active":"1"}]}',
+    )
+    replay.main([str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "AGREE 2 OF 3"
+    assert "Elsewhere" in printed
+
+
 def test_messages_of_php_warnings_are_compared_by_code_only(tmp_path):
     """Other messages are compared whole."""
     url = "/api/orders?limit=1,2,3&output_format=JSON"
@@ -103,7 +130,7 @@ def test_an_empty_directory_is_said_to_be_empty(tmp_path, capsys):
     assert "no recorded call" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not RECORDINGS, reason="PSQB_PRESTASHOP_RECORDINGS names no directory of recordings")
+@pytest.mark.skipif(not RECORDINGS, reason="PSQB_RECORDINGS names no directory of recordings")
 def test_the_sandbox_agrees_with_the_recordings(capsys):
     """At least 98 of 100 reads."""
     assert replay.main([RECORDINGS]) == 0
