@@ -30,7 +30,7 @@ NOT_IN_CASES = {"SKU_CLASH", "SKU_EMPTY", "TAX_FORM_ADJUSTED", "ROW_TOTAL_DIFF",
 
 SETTLED_BY = {
     "hold": {"PAY_UNDER", "PAY_OVER"},
-    "adjust": {"PAY_UNDER", "PAY_OVER"},
+    "adjust": {"PAY_UNDER", "PAY_OVER", "PERIOD_CLOSED"},
     "void": {"PAY_UNDER", "REFUND_NO_SLIP"},
 }
 """What need not be said of an order any more when its posted document is held, adjusted or voided."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from json.encoder import encode_basestring
+from operator import attrgetter
 from typing import Any, Literal
 
 from ps_qb_pipeline.accounting.findings import Finding
@@ -234,7 +237,7 @@ def to_json(value: Value) -> str:
 
     Two values are equal exactly when their canonical JSON is; fields at their default are left out.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return _encoded(value)
 
 
 def from_json(text: str) -> Document:
@@ -257,27 +260,52 @@ def item_from_json(text: str) -> Item:
     return Item(**json.loads(text))
 
 
-_FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
+_Layout = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]
+_LAYOUTS: dict[type, _Layout] = {}
 
 
-def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
-    if kind not in _FIELDS:
-        _FIELDS[kind] = tuple((field.name, field.default) for field in dataclasses.fields(kind))
-    return _FIELDS[kind]
+def _layout(kind: type) -> _Layout:
+    """How values of a class are read at once, and each field's JSON name and default, sorted by name."""
+    if kind not in _LAYOUTS:
+        fields = sorted(dataclasses.fields(kind), key=lambda field: field.name)
+        names = tuple((f'"{field.name}":', field.default) for field in fields)
+        _LAYOUTS[kind] = (attrgetter(*(field.name for field in fields)), names)
+    return _LAYOUTS[kind]
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    body: dict[str, Any] = {}
-    for name, default in _fields(type(value)):
-        content = getattr(value, name)
-        if content == default:
+def _encoded(value: Any) -> str:
+    """A dataclass as a JSON object; written out here because every document passes twice."""
+    read, names = _layout(type(value))
+    parts = []
+    for (name, default), content in zip(names, read(value), strict=True):
+        if content is default or content == default:
             continue
-        if isinstance(content, tuple):
-            content = [_plain(entry) if dataclasses.is_dataclass(entry) else entry for entry in content]
-        elif isinstance(content, PostalAddress):
-            content = _plain(content)
-        body[name] = content
-    return body
+        kind = type(content)
+        if kind is str:
+            text = encode_basestring(content)
+        elif kind is int:
+            text = str(content)
+        elif kind is Decimal or kind is date:
+            text = f'"{content}"'
+        elif kind is tuple:
+            text = f"[{','.join(_encoded(one) if hasattr(one, '__slots__') else _scalar(one) for one in content)}]"
+        elif hasattr(content, "__slots__"):
+            text = _encoded(content)
+        else:
+            text = _scalar(content)
+        parts.append(name + text)
+    return "{" + ",".join(parts) + "}"
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def noted(document: Document, private_note: str) -> Document:
+    """The document with another private note."""
+    values = {name: getattr(document, name) for name in Document.__slots__}
+    values["private_note"] = private_note
+    return Document(**values)
 
 
 _AMOUNTS = {"amount", "base", "rate", "quantity", "unit_price", "tax_inclusive_amount", "foreign_amount"}

@@ -20,6 +20,8 @@ from ps_qb_pipeline.accounting.money import HUNDRED, ZERO, close_to, minor_unit,
 from ps_qb_pipeline.accounting.policy import TaxCode
 
 _HALF = Decimal("0.5")
+_COMPONENTS: list[tuple[Mapping[str, TaxCode], Mapping[tuple[str, Decimal], str]]] = []
+"""The last few answers of ``components``, because a policy serves many documents."""
 
 
 class Form(NamedTuple):
@@ -40,11 +42,20 @@ def distance(taxes: Sequence[TaxLine], currency: str) -> Decimal:
     return sum((abs(computed(each.base, each.rate, currency) - each.amount) for each in taxes), ZERO)
 
 
-def components(codes: Mapping[str, TaxCode]) -> dict[tuple[str, Decimal], str]:
+def components(codes: Mapping[str, TaxCode]) -> Mapping[tuple[str, Decimal], str]:
     """For each rate of a code with several: the code that consists of this very rate alone.
 
     The two share the rate by its name, so that QuickBooks sums their lines into one base.
     """
+    for known, parts in _COMPONENTS:
+        if known is codes:
+            return parts
+    _COMPONENTS.insert(0, (codes, _components(codes)))
+    del _COMPONENTS[4:]
+    return _COMPONENTS[0][1]
+
+
+def _components(codes: Mapping[str, TaxCode]) -> dict[tuple[str, Decimal], str]:
     alone = {code.rates[0].name: name for name, code in codes.items() if len(code.rates) == 1}
     return {
         (name, rate.percent): alone[rate.name]

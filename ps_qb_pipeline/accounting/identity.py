@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
-from ps_qb_pipeline.accounting.documents import Document, to_json
+from ps_qb_pipeline.accounting.documents import Document, noted, to_json
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.shop import Order
 
@@ -115,7 +114,7 @@ def shortened(number: str) -> str:
 
 def body_hash(document: Document) -> str:
     """Sixteen hexadecimal digits of the canonical body, its private note left out."""
-    text = to_json(replace(document, private_note="")) if document.private_note else to_json(document)
+    text = to_json(noted(document, "")) if document.private_note else to_json(document)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -127,7 +126,7 @@ def with_note(document: Document) -> Document:
         f"ps:{{v:1,i:{installation},s:{document.id_shop},o:{document.order_id},ref:{reference},"
         f"rev:{revision},role:{role},id:{source},h:{body_hash(document)}}}"
     )
-    return replace(document, private_note=note)
+    return noted(document, note)
 
 
 def read_note(text: str) -> Note | None:

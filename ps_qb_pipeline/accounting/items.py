@@ -5,6 +5,7 @@ What lives here: item keys, names and cards. What does not: looking items up in 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Item
@@ -58,6 +59,7 @@ def identify(detail: Detail, shop: Shop, policy: Policy, income_account: str = "
     return Identified(item, code)
 
 
+@lru_cache(maxsize=20_000)
 def _name(text: str) -> str:
     """``text`` as QuickBooks takes it: no colon, no control characters, at most 100 characters."""
     clean = "".join(" " if ord(sign) < 32 else sign for sign in text.replace(":", "-"))

@@ -101,7 +101,8 @@ class Builder:
         rounding = self._rounding(verdict)
         self._product_taxes(codes, verdict)
         total_tax = self._residue(verdict)
-        formed = self._formed(merged(self.lines), total_tax)
+        explained = self._explained()
+        formed = self._formed(merged(self.lines), total_tax, explained)
         self._say_verdict(verdict)
         return Sale(
             lines=formed.lines,
@@ -117,7 +118,7 @@ class Builder:
             discounts=tuple(given),
             rounding=rounding,
             redeemed=sum((use.value.ti for use in self.vouchers.redeemed), ZERO),
-            explained=self._explained(),
+            explained=explained,
         )
 
     # -- products ------------------------------------------------------------------------------
@@ -338,12 +339,12 @@ class Builder:
 
     # -- form ----------------------------------------------------------------------------------
 
-    def _formed(self, lines: tuple[Line, ...], total_tax: Decimal) -> Finished:
+    def _formed(self, lines: tuple[Line, ...], total_tax: Decimal, explained: Decimal) -> Finished:
         policy = self.policy
         taxes = tax_lines(
             lines, self.coding.rates_of_code, self.taxes, policy.out_of_scope_code, self.currency
         )
-        return finish(lines, taxes, total_tax, self._explained(), self.currency, policy, self.notes)
+        return finish(lines, taxes, total_tax, explained, self.currency, policy, self.notes)
 
     def _explained(self) -> Decimal:
         """How far the shop's tax per rate may lie from what the bases give, summed over the rates.
