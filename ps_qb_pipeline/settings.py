@@ -81,6 +81,14 @@ class ShopSettings(_Model):
         return _secret(self.key_env)
 
 
+class BooksLimits(_Model):
+    """How fast the company may be asked; Intuit's published limits unless set."""
+
+    requests_per_minute: float = Field(default=500, gt=0)
+    requests_per_second: float = Field(default=10, gt=0)
+    batches_per_minute: float = Field(default=40, gt=0)
+
+
 class BooksSettings(_Model):
     """How to reach the QuickBooks company."""
 
@@ -95,6 +103,7 @@ class BooksSettings(_Model):
     refresh_token_env: str = Field(
         default="", description="A first refresh token from the environment, instead of psqb connect."
     )
+    limits: BooksLimits = BooksLimits()
     redirect_uri: str = Field(
         default="http://localhost:8765/callback", description="As registered with Intuit."
     )

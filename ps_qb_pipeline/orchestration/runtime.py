@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from ps_qb_pipeline.prestashop.client import Shop
 from ps_qb_pipeline.quickbooks.client import Books
-from ps_qb_pipeline.quickbooks.limiter import Priority, SharedBudget
+from ps_qb_pipeline.quickbooks.limiter import Limits, Priority, SharedBudget
 from ps_qb_pipeline.quickbooks.oauth import App
 from ps_qb_pipeline.quickbooks.renewal import TokenSource
 from ps_qb_pipeline.settings import Connection, Settings
@@ -82,7 +82,7 @@ class Runtime:
             realm=books.realm,
             first_refresh_token=books.first_refresh_token,
         )
-        budget = SharedBudget(BudgetStore(self.engine))
+        budget = SharedBudget(BudgetStore(self.engine), Limits(**books.limits.model_dump()))
         client = Books(
             base_url=books.base_url, realm=books.realm, tokens=tokens, budget=budget, priority=priority
         )
