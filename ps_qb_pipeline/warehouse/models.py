@@ -16,7 +16,7 @@ import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
 
 TESTS = "tests"
 """The folder of singular tests, which are not models."""
+
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MATERIALIZED = ("view", "table", "incremental")
 
@@ -266,8 +268,13 @@ def contract(path: Path) -> Mapping[str, Any]:
     """The mapping in the ``.yml`` at ``path``; an empty one when there is no such file."""
     if not path.exists():
         return {}
+    return _read_contract(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _read_contract(path: Path, _changed_at: int) -> Mapping[str, Any]:
     try:
-        body = yaml.safe_load(path.read_text())
+        body = yaml.load(path.read_text(), _YAML)  # noqa: S506 -- both are safe loaders
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -293,6 +300,7 @@ def _column(name: str, body: Any) -> Column:
     return Column(name, str(body.get("type", "")), text, bool(body.get("pii", False)))
 
 
+@lru_cache(maxsize=1024)
 def tables_read(sql: str, *, where: str) -> frozenset[str]:
     """The relations that a SELECT reads, as ``schema.table``; common table expressions left out."""
     import sqlglot
