@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from ps_qb_pipeline import errors
@@ -174,7 +175,10 @@ class Renewal:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(part or str(Path.cwd()) for part in sys.path),
+                },
             )
         except OSError:
             return _carry_out(self, lease, stale)
