@@ -25,7 +25,15 @@ from ps_qb_pipeline.accounting.policy import PaymentMethod, Policy, TaxCode, Tax
 
 ZERO = Decimal(0)
 LONG_AGO = date(2000, 1, 1)
-NOT_IN_CASES = {"SKU_CLASH", "SKU_EMPTY", "TAX_FORM_ADJUSTED", "ROW_TOTAL_DIFF", "ECOTAX_LEFT_OUT"}
+NOT_IN_CASES = {
+    "SLIP_LINES_DIFF",
+    "STORE_CREDIT_ISSUED",
+    "SKU_CLASH",
+    "SKU_EMPTY",
+    "TAX_FORM_ADJUSTED",
+    "ROW_TOTAL_DIFF",
+    "ECOTAX_LEFT_OUT",
+}
 """Information of ours about catalogue and form, which worked cases do not speak of."""
 
 SETTLED_BY = {

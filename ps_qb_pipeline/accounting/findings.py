@@ -113,6 +113,7 @@ _ROWS = (
     Code("RULE_HOLD", "B", "A", "no", "A rule of the connection holds this order.", "Release it or change the rule.", holds=True),
     # --- vouchers -----------------------------------------------------------------------------
     Code("STORE_CREDIT_UNDECIDED", "B", "A", "no", "Store credit is used, and the connection does not say how it is booked.", "Set store_credit_policy to payment or discount.", holds=True),
+    Code("STORE_CREDIT_ISSUED", "I", "-", "-", "A slip became store credit that counts as a discount when it is used.", "Nothing to do."),
     Code("TAX_STORE_CREDIT_GROSSUP", "W", "A", "yes", "Store credit used as payment: the tax differs from the printed invoice.", "Review the list; the tax is due on redemption."),
     # --- money --------------------------------------------------------------------------------
     Code("PAY_UNDER", "B", "M", "no", "Less was paid than the order's total.", "Collect the rest or credit it."),
@@ -131,6 +132,7 @@ _ROWS = (
     Code("REFUND_IGNORES_DISCOUNT", "W", "A", "no", "The refund returns full prices of a discounted order.", "Confirm that this was intended."),
     Code("REFUND_ZERO", "I", "-", "-", "A credit slip of zero moves nothing.", "Nothing to do."),
     Code("SLIP_VOUCHER_RECOMPUTED", "I", "A", "yes", "The slip shows the shop's voucher mistake; its amounts were recomputed.", "Nothing to do."),
+    Code("SLIP_LINES_DIFF", "I", "-", "-", "A slip's net total and its lines differ by rounding; the lines hold.", "Nothing to do."),
     Code("SLIP_AMOUNT_CHOSEN", "W", "A", "yes", "A person chose the refunded amount; the lines were restated to it.", "Nothing to do."),
     # --- currency -----------------------------------------------------------------------------
     Code("FX_RATE_DIFF", "W", "A", "cond", "The shop's rate is more than 1 % off the official one.", "Confirm the rate."),

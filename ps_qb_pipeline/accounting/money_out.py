@@ -50,7 +50,8 @@ class MoneyOut:
             gross = reading.gross
             document = self._document(case, slip, sale, reading, refunded)
         except Hold as hold:
-            record.slip_note(case, slip, hold.note)
+            evidence = {**hold.note.evidence, **refunds.totals(slip)}
+            record.slip_note(case, slip, hold.note._replace(evidence=evidence))
             record.slip_source(case, slip, "held", hold.note.code, gross)
             return ZERO
         return gross if document is None else self._placed(case, slip, sale, document, gross)
@@ -82,6 +83,9 @@ class MoneyOut:
             if not policy.store_credit_policy:
                 text = "the slip became store credit, and store_credit_policy is not set"
                 raise Hold("STORE_CREDIT_UNDECIDED", text, reading.gross)
+            text = f"the slip became store credit {credit}; it counts as a discount when it is used"
+            note = Note("STORE_CREDIT_ISSUED", reading.gross, text, refunds.totals(slip))
+            self.record.slip_note(case, slip, note)
             self.record.slip_source(case, slip, "not_postable", "store_credit", reading.gross)
             return None
         whole = refunds.is_whole(slip, order, reading)

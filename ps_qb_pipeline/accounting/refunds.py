@@ -79,9 +79,14 @@ def read(slip: Slip, order: Order) -> Reading:
                 "SLIP_VOUCHER_RECOMPUTED",
                 to_minor(given.ti, currency),
                 "the slip leaves the order's voucher out; its totals were recomputed",
+                totals(slip),
             )
         )
     elif agree:
+        off = to_minor(te, currency) - to_minor(summed.te, currency)
+        if off:
+            text = f"the slip's net total and its lines differ by {off:f}; the lines hold"
+            notes.append(Note("SLIP_LINES_DIFF", off, text))
         te = summed.te
     chosen = _chosen(slip, unit)
     if chosen is not None and not excluded:
@@ -92,6 +97,7 @@ def read(slip: Slip, order: Order) -> Reading:
                 "SLIP_AMOUNT_CHOSEN",
                 to_minor(ti, currency),
                 f"a person chose to give back {ti:f} for the goods",
+                totals(slip),
             )
         )
     if lines and all(line.amount.te == line.amount.ti for line in lines):
@@ -104,6 +110,16 @@ def read(slip: Slip, order: Order) -> Reading:
         else products
     )
     return Reading(products, shipping, _restated(lines, goods, currency), excluded, tuple(notes))
+
+
+def totals(slip: Slip) -> dict[str, str]:
+    """A slip's stored totals, as evidence of a finding."""
+    return {
+        "products_without_tax": f"{slip.products.te:f}",
+        "products_with_tax": f"{slip.products.ti:f}",
+        "shipping_without_tax": f"{slip.shipping.te:f}",
+        "shipping_with_tax": f"{slip.shipping.ti:f}",
+    }
 
 
 def _chosen(slip: Slip, unit: Decimal) -> Decimal | None:
