@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 from urllib.parse import quote
 from xml.etree.ElementTree import Element
@@ -106,6 +107,7 @@ class Shop:
             timeout=httpx.Timeout(self.limits.read, connect=self.limits.connect),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             transport=transport,
             mounts={"all://127.0.0.1": None, "all://localhost": None} if transport is None else None,
         )

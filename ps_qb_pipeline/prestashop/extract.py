@@ -80,6 +80,9 @@ _DAY = 86_400
 _BATCH_ROWS = 2_000
 _BATCH_ORDERS = 100
 _ROUNDS = 3
+_MOST_CONFIRMED = 200
+_PATIENCE = 5
+"""So many extractions read an unsettled order again; whatever becomes of it later shows in its header."""
 _NO_STATE = (None, 0)
 
 
@@ -244,7 +247,7 @@ class Extraction:
             self.cursors.commit(resource.name, {"loading": state})
         done = {"since": state["began"], "here": _here(), "after": state["after"], "seen": state["seen"]}
         if resource.name == "orders":
-            done["again"] = sorted(self.result.unsettled)
+            done["again"] = self._again({})
         self.cursors.commit(resource.name, done)
 
     # After that
@@ -264,17 +267,22 @@ class Extraction:
             if name != "orders":
                 self._land(resource, changed[name])
             moved[name] = self._moved(resource, polled[name], rows, pages, began)
-        again = set(polled["orders"].get("again", ()))
+        tried = {int(number): tries for number, tries in polled["orders"].get("again", {}).items()}
         headers = {row.id: row for row in changed["orders"]}
         owners = {
             row.values["id_order"] for name in ("order_slip", "order_histories") for row in changed[name]
         }
         references = {row.values["order_reference"] for row in changed["order_payments"]}
         references -= {row.values["reference"] for row in headers.values()}
-        self.read_orders(owners | again, headers, references=references)
-        moved["orders"]["again"] = sorted(self.result.unsettled)
+        self.read_orders(owners | tried.keys(), headers, references=references)
+        moved["orders"]["again"] = self._again(tried)
         for name, cursor in moved.items():
             self.cursors.commit(name, cursor)
+
+    def _again(self, tried: Mapping[int, int]) -> dict[str, int]:
+        """The orders to read again next time, with how often that was done already."""
+        tries = {number: tried.get(number, 0) + 1 for number in sorted(self.result.unsettled)}
+        return {str(number): times for number, times in tries.items() if times <= _PATIENCE}
 
     def _answers(self, polled: Mapping[str, dict[str, Any]]) -> dict[str, list[Page]]:
         """What every polled resource says. The first answer tells the shop's clock; the others go side by side.
@@ -331,9 +339,9 @@ class Extraction:
         self._count(orders, pages)
         found |= {row.id: row for row in records(pages)}
         gone = ids - found.keys() - {one.id for page in pages for one in page.poisoned}
-        self.land_deleted(
-            orders, gone & self.warehouse.known_of("orders", "id", sorted(gone)).keys() if gone else ()
-        )
+        if gone:
+            known = self.warehouse.known_of("orders", "id", sorted(gone)).keys()
+            self.land_deleted(orders, self.confirmed_gone(orders, gone & known))
         numbers = sorted(found)
         for start in range(0, len(numbers), _BATCH_ORDERS):
             self._read_batch({number: found[number] for number in numbers[start : start + _BATCH_ORDERS]})
@@ -389,19 +397,28 @@ class Extraction:
         return list(self.pager.by_values(RESOURCES[name], column, values))
 
     def _note_vanished(self, resource: Resource, parents: list[Any], pages: list[Page]) -> None:
-        """Rows that were there and are gone from orders that are there: a line that was taken out again."""
+        """Rows that were there and are gone from orders that are there: a line that was taken out again.
+
+        A database error looks like an empty list, so each row is asked for by itself before it is believed; the
+        orders of those that are there after all are read again.
+        """
         known = self.warehouse.known_of(resource.name, resource.parent, parents)
         gone = known.keys() - set(_ids(pages))
-        if not gone:
-            return
-        kept = {row.values[resource.parent] for row in records(pages)}
-        whole = (
-            {number for number in gone if known[number] not in kept}
-            if resource.name == "order_details"
-            else set()
-        )
-        self.result.unsettled |= {known[number] for number in whole}
-        self.land_deleted(resource, gone - whole)
+        if gone:
+            confirmed = self.confirmed_gone(resource, gone)
+            self.land_deleted(resource, confirmed)
+            hidden = {known[number] for number in gone - confirmed}
+            self.result.unsettled |= {parent for parent in hidden if isinstance(parent, int)}
+
+    def confirmed_gone(self, resource: Resource, ids: Iterable[int]) -> set[int]:
+        """Those of ``ids`` that the shop says it has no more; none when there are too many to ask for."""
+        numbers = set(ids)
+        if len(numbers) > _MOST_CONFIRMED:
+            _LOG.warning(
+                "%s: %d rows seem to be gone at once, which is not believed", resource.name, len(numbers)
+            )
+            return set()
+        return {number for number in numbers if not self.shop.exists(resource, number)}
 
     def _refresh_unknown(self, headers: list[dict[str, Any]], found: Mapping[str, list[Record]]) -> None:
         used: dict[str, set[Any]] = {

@@ -63,10 +63,11 @@ class Pager:
                     self._shrink(resource, size)
                     continue
                 page = self._skip_one(resource, keys, error)
+            last = _advanced(page, after, resource)
             yield page
             if page.size < size:
                 return
-            after = _advanced(page, after, resource)
+            after = last
 
     def changed_since(self, resource: Resource, since: datetime) -> Iterator[Page]:
         """Pages of every row whose ``date_upd`` is at or after ``since`` (shop-local), oldest first.
@@ -90,8 +91,9 @@ class Pager:
             yield page
             if page.size < size:
                 return
-            last = max((one.values["date_upd"] or start for one in page.records), default=start)
-            if last <= start or page.poisoned:
+            stamps = [one.values["date_upd"] or start for one in page.records]
+            last = max(stamps, default=start)
+            if last <= start or page.poisoned or stamps != sorted(stamps):
                 yield from self._by_listed_ids(resource, window)
                 return
             start = last
@@ -110,9 +112,9 @@ class Pager:
             yield found
             if len(found) < _IDS_A_PAGE:
                 return
-            if max(found) <= after:
+            if found != sorted(found) or found[0] <= after:
                 raise _no_progress(resource)
-            after = max(found)
+            after = found[-1]
 
     def _one_of(self, resource: Resource, column: str, values: Sequence[int | str]) -> Iterator[Page]:
         try:
@@ -133,6 +135,11 @@ class Pager:
             else:
                 yield from self.all_by_id(resource, filters={column: one_of(values)})
             return
+        wanted = set(values)
+        if resource.columns[column] == "int" and any(
+            one.values[column] not in wanted for one in page.records
+        ):
+            raise _no_progress(resource)
         yield page
 
     def _by_listed_ids(self, resource: Resource, window: dict[str, str]) -> Iterator[Page]:
@@ -181,7 +188,7 @@ def records(pages: Iterable[Page]) -> list[Record]:
 
 def _no_progress(resource: Resource) -> ShopRefused:
     return ShopRefused(
-        f"GET {resource.name}: the shop ignores the filter on id, so that its pages never end; a module or an override "
+        f"GET {resource.name}: the shop ignores a filter or a sort, so that rows would be missed; a module or an override "
         "changes the web service: switch it off",
         codes=[],
         resource=resource.name,
@@ -206,11 +213,12 @@ def _tries(size: int) -> int | None:
 
 
 def _advanced(page: Page, after: int, resource: Resource) -> int:
-    ids = [one.id for one in page.records] + [one.id for one in page.poisoned if one.id is not None]
-    last = max(ids, default=after)
-    if last <= after:
+    """The highest id of a page that must lie wholly above ``after`` and be in ascending order."""
+    ids = [one.id for one in page.records]
+    named = [one.id for one in page.poisoned if one.id is not None]
+    if ids != sorted(ids) or min([*ids, *named], default=after + 1) <= after:
         raise _no_progress(resource)
-    return last
+    return max([*ids, *named], default=after)
 
 
 def _unsendable(resource: Resource, number: int, error: ShopError) -> Poisoned:

@@ -52,6 +52,7 @@ COMPARED = {
 LINE_COLUMNS = ("id_order", "total_price_tax_incl", "product_quantity", "product_quantity_refunded")
 _FEW = 20
 _SHARE = Decimal("0.1")
+_MOST = 200
 
 
 class SweptWarehouse(Warehouse, Protocol):
@@ -148,16 +149,15 @@ def _confirm_deleted(
     gone: list[int],
     known: int,
 ) -> set[int]:
-    if len(gone) > max(_FEW, int(known * _SHARE)):
+    if len(gone) > min(_MOST, max(_FEW, int(known * _SHARE))):
         result.suspicions.append(
             f"{resource.name}: {len(gone)} of {known} known rows are gone from the shop at once, so none was marked as "
             "deleted; look whether the shop answers in full (database, shop restored from a backup, rights of the key)"
         )
         return set()
-    really = [number for number in gone if not run.shop.exists(resource, number)]
-    hidden = sorted(set(gone) - set(really))
-    if hidden:
-        _LOG.info("%s: %d rows are hidden from lists and still there", resource.name, len(hidden))
+    really = sorted(run.confirmed_gone(resource, gone))
+    if len(really) < len(gone):
+        _LOG.info("%s: %d rows are hidden from lists and still there", resource.name, len(gone) - len(really))
     concerned: set[int] = set()
     if really and resource.parent:
         parents = {

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element
@@ -30,6 +31,9 @@ _QUOTABLE = frozenset({*range(25, 42), *range(84, 94), 101, 131, 132, 999})
 """Codes whose message names fields and resources only; other messages may echo data and are not repeated."""
 _PHP_PLACE = re.compile(r"\(([^()]{1,200}), line (\d{1,6})\)")
 _SNIPPET = 160
+_LONGEST_WAIT = 120.0
+_MOST_CANDIDATES = 60
+"""How many parts of a body are tried, when foreign text stands around it."""
 _XML_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ENTITIES = {"\r": "&#13;"}
 _SPACE = " \t\r\n"
@@ -178,13 +182,43 @@ def _sound_text(answer: Answer, call: Call, *, media_type: str) -> str:
             f"{call}: the answer has no PSWS-Version header, so no PrestaShop web service wrote it; check shop.url, "
             "and that no proxy removes headers"
         )
-    digest = answer.header("content-sha1").strip().lower()
-    if digest and digest != hashlib.sha1(answer.body, usedforsecurity=False).hexdigest():
+    body = _as_written(answer)
+    if body is None:
         raise unusable(call, "the body was cut short or changed on its way (Content-Sha1 differs)", answer)
     try:
-        return answer.body.decode("utf-8-sig")
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise unusable(call, "the body is not UTF-8", answer) from error
+
+
+def _as_written(answer: Answer) -> bytes | None:
+    """The body as PrestaShop wrote it, by its Content-Sha1; None if no part of what arrived is that.
+
+    Modules and hosts are known that print spaces before or scripts after every answer. What stands outside is
+    taken off only if the digest proves that the rest is whole.
+    """
+    digest = answer.header("content-sha1").strip().lower()
+    if not digest or _sha1(answer.body) == digest:
+        return answer.body
+    candidates = islice(_inner_parts(answer.body), _MOST_CANDIDATES)
+    return next((part for part in candidates if _sha1(part) == digest), None)
+
+
+def _inner_parts(body: bytes) -> Iterator[bytes]:
+    """What ``body`` may hold between foreign text, likely parts first."""
+    for opening in (b"<?xml", b"{", b"["):
+        start = body.find(opening)
+        if start < 0:
+            continue
+        for closing in (b"</prestashop>\n", b"</prestashop>", b"]}", b"]", b"}"):
+            stop = body.rfind(closing)
+            while stop >= start:
+                yield body[start : stop + len(closing)]
+                stop = body.rfind(closing, start, stop)
+
+
+def _sha1(body: bytes) -> str:
+    return hashlib.sha1(body, usedforsecurity=False).hexdigest()
 
 
 def _refuse_errors(answer: Answer, call: Call) -> None:
@@ -310,7 +344,7 @@ def _uncoded(answer: Answer, call: Call) -> ShopError:
 
 
 def _retry_after(value: str) -> float:
-    return min(float(value), 600.0) if value.isascii() and value.isdigit() else 0.0
+    return min(float(value), _LONGEST_WAIT) if value.isascii() and value.isdigit() else 0.0
 
 
 def _plain(message: str) -> str:

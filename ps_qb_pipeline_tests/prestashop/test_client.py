@@ -104,6 +104,17 @@ def test_writes_are_never_repeated() -> None:
     assert shop.requests == 1
 
 
+def test_cookies_are_not_sent_back() -> None:
+    """Answers without a body may set one; each request stands for itself."""
+    double = shop_with(1)
+    cookie = {"Set-Cookie": "PrestaShop-x=1; path=/"}
+    once = iter([1])
+    double.before = lambda d, m, p, q: d.answer(500, b"", "text/html", **cookie) if next(once, None) else None
+    double.shop().rows(ORDERS)
+    assert len(double.requests) == 2
+    assert not any("cookie" in request.headers for request in double.requests)
+
+
 def test_clock_and_version_of_the_shop_are_noted() -> None:
     """From the headers of any answer."""
     shop = shop_with(1).shop()

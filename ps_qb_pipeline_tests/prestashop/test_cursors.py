@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ps_qb_pipeline.prestashop.cursors import OVERLAP, wall_time, window_start, zone
@@ -37,6 +37,7 @@ def test_unknown_zone_reads_more_than_a_day() -> None:
     assert zone("../etc/passwd") is None
 
 
+@settings(deadline=None)
 @given(
     poll=st.integers(-4 * 3600, 4 * 3600),
     later=st.integers(0, 30 * 86400),

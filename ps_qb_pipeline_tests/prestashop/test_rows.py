@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ps_qb_pipeline.prestashop.resources import RESOURCES
@@ -184,6 +184,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(values=st.dictionaries(st.sampled_from(sorted(ORDERS.columns)), JSON, max_size=6))
 def test_any_object_becomes_a_record_or_is_set_aside(values: dict[str, Any]) -> None:
     """No value at all makes the typing fail."""

@@ -34,6 +34,16 @@ def shop(boutique: SandboxShop) -> SandboxShop:
     return boutique
 
 
+@pytest.fixture(scope="module")
+def untroubled(boutique: SandboxShop) -> dict[str, dict[int, str]]:
+    """What is read of the shop as it is bundled."""
+    boutique.control({"reset": True})
+    boutique.control({"faults": "clear"})
+    reader = Reader(boutique)
+    reader.run()
+    return reader.state()
+
+
 class Reader:
     """A warehouse and cursors for one shop."""
 
@@ -128,16 +138,20 @@ PASSING = [
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=lambda fault: f"{fault['kind']}-{fault.get('how', '')}")
-def test_passing_trouble_loses_nothing(shop: SandboxShop, fault: dict[str, Any]) -> None:
+def test_passing_trouble_loses_nothing(
+    untroubled: dict[str, dict[int, str]], shop: SandboxShop, fault: dict[str, Any]
+) -> None:
     """With the trouble, and after it with one quiet tick, everything is there that is there without it."""
     shop.control({"fault": fault})
     reader = Reader(shop, page_size=50)
     reader.run()
     shop.control({"faults": "clear"})
     reader.run()
-    calm = Reader(shop)
-    calm.run()
-    assert reader.state() == calm.state()
+    if fault["kind"] == "rows_change":
+        calm = Reader(shop)
+        calm.run()
+        untroubled = calm.state()
+    assert reader.state() == untroubled
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ps_qb_pipeline.errors import NotAShop, ShopError, ShopRefused, ShopUnauthorized, ShopUnavailable
@@ -142,8 +142,8 @@ def test_status_without_error_codes_says_what_to_do(status: int, kind: type[Shop
 
 
 def test_too_many_requests_waits_as_long_as_it_is_told() -> None:
-    """Retry-After in seconds is kept, a minute is assumed otherwise, ten are the most."""
-    for header, wanted in (("7", 7.0), ("", 60.0), ("soon", 60.0), ("86400", 600.0)):
+    """Retry-After in seconds is kept, a minute is assumed otherwise, two are the most."""
+    for header, wanted in (("7", 7.0), ("", 60.0), ("soon", 60.0), ("86400", 120.0)):
         with pytest.raises(ShopUnavailable) as caught:
             wire.list_objects(Answer(429, {"retry-after": header}, b""), CALL, "orders")
         assert caught.value.facts["retry_after"] == wanted
@@ -189,9 +189,37 @@ def test_what_stands_around_an_xml_document_is_passed_over() -> None:
     assert wire.document(answer(body, media_type="text/xml"), CALL).find("a") is not None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_every_text_survives_the_way_into_xml(text: str) -> None:
     """Parsed again, the value is the text, with U+FFFD where XML has no such character."""
     text = "".join(character for character in text if not "\ud800" <= character <= "\udfff")
     root = ET.fromstring(wire.entity("order", [("id", 1), ("note", text)]))
     assert (root.findtext("order/note") or "") == wire.clean_text(text)
+
+
+@pytest.mark.parametrize(
+    "around", [(b"\n\n ", b""), (b"", b"<script>track({a:[1]});</script>"), (b"<!-- x -->", b"\n<p>}</p>")]
+)
+def test_text_that_modules_print_around_an_answer_is_taken_off_by_its_digest(
+    around: tuple[bytes, bytes],
+) -> None:
+    """What is left has the Content-Sha1 that PrestaShop computed, so nothing of it is missing."""
+    before, after = around
+    for body, read in (
+        (b'{"orders":[{"id":1}]}', lambda got: wire.list_objects(got, CALL, "orders")),
+        (b"[]", lambda got: wire.list_objects(got, CALL, "orders")),
+    ):
+        whole = answer(body)
+        got = Answer(200, whole.headers, before + body + after)
+        assert read(got) == read(whole)
+    body = b"<?xml version='1.0'?><prestashop><a/></prestashop>"
+    got = Answer(200, answer(body, media_type="text/xml").headers, before + body + after)
+    assert wire.document(got, CALL).find("a") is not None
+
+
+def test_cut_body_is_not_saved_by_taking_something_off() -> None:
+    """No part of it has the digest."""
+    whole = answer(b'{"orders":[{"id":1},{"id":2}]}')
+    with pytest.raises(ShopUnavailable):
+        wire.list_objects(Answer(200, whole.headers, b'{"orders":[{"id":1}]}'), CALL, "orders")
