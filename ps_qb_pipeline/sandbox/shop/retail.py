@@ -32,7 +32,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from ps_qb_pipeline.sandbox.shop.amounts import Both, Rounding, six
+from ps_qb_pipeline.sandbox.shop.amounts import TOTAL, Both, Rounding, six
 from ps_qb_pipeline.sandbox.shop.retail_lines import Invoice, Line, read, voucher
 from ps_qb_pipeline.sandbox.shop.retail_reference import (
     COUNTRIES,
@@ -45,7 +45,7 @@ from ps_qb_pipeline.sandbox.shop.retail_refunds import Credit, matched, parts_of
 from ps_qb_pipeline.sandbox.shop.tables import Row
 
 Chunk = tuple[str, list[Row]]
-ROUNDING = Rounding()
+ROUNDING = Rounding(type=TOTAL)
 GBP = 3
 PARCEL, COLLECTED = 2, 1
 #: Way of paying: module, label, state at the checkout, days until the money comes.
@@ -270,14 +270,10 @@ class _Rows:
             self._detail(sale, Line(i.code, i.name, -i.quantity, Decimal(0), i.kind), taxed=taxed)
             for i in sale.placeholder
         ]
-        products = sum(
-            (Both(Decimal(r["total_price_tax_excl"]), Decimal(r["total_price_tax_incl"])) for r in lines),
-            Both(),
-        )
-        exact = sum((_exact(r) for r in lines), Both()).money(ROUNDING)
+        products = sum((_worth(r) for r in lines), Both()).money(ROUNDING)
         shipping = Both.of(ROUNDING.money(sale.shipping), Decimal(20 if taxed else 0)).money(ROUNDING)
         discount = _discount(sale.discount, products)
-        total = exact + shipping - discount
+        total = products + shipping - discount
         way = self._way(invoice, total, chance)
         moments = _Moments(invoice, way, chance)
         self._add("orders", self._header(sale, products, shipping, discount, total, way, moments))
@@ -340,7 +336,7 @@ class _Rows:
             "id_carrier": PARCEL if sale.shipping > 0 else COLLECTED, "current_state": 5, "module": module,
             "invoice_number": self.invoices + 1, "invoice_date": moments.paid, "delivery_number": self.invoices + 1,
             "delivery_date": moments.sent, "valid": "1", "date_add": moments.placed, "date_upd": moments.delivered,
-            "id_shop_group": 1, "id_shop": 1, "payment": label, "round_mode": 2, "round_type": 2,
+            "id_shop_group": 1, "id_shop": 1, "payment": label, "round_mode": 2, "round_type": TOTAL,
             "conversion_rate": "1.000000", "reference": sale.invoice.number, "total_paid_real": six(total.incl),
             "carrier_tax_rate": "20.000" if shipping.incl > shipping.excl else "0.000",
             "total_discounts": six(discount.incl), "total_discounts_tax_incl": six(discount.incl),
@@ -410,7 +406,7 @@ class _Rows:
                 if (row["associations"] or {"taxes": [{"id": 0}]})["taxes"][0]["id"] == 1
                 else Decimal(0)
             )
-            entries.append((row, part.quantity, Both.of(part.amount, rate).money(ROUNDING)))
+            entries.append((row, part.quantity, Both.of(part.amount, rate)))
         carriage = Both.of(ROUNDING.money(credit.shipping), Decimal(20 if taxed else 0)).money(ROUNDING)
         self._slip_row(sale, invoice, entries, carriage)
 
@@ -418,18 +414,18 @@ class _Rows:
         entries = []
         for row, line in zip(lines, sale.placeholder, strict=True):
             rate = Decimal(20 if taxed and self.group(line.code) == STANDARD else 0)
-            entries.append((row, -line.quantity, Both.of(-line.amount, rate).money(ROUNDING)))
+            entries.append((row, -line.quantity, Both.of(-line.amount, rate)))
         self._slip_row(sale, sale.invoice, entries, Both())
 
     def _slip_row(
         self, sale: Sale, invoice: Invoice, entries: list[tuple[Row, int, Both]], carriage: Both
     ) -> None:
-        products = sum((worth for _, _, worth in entries), Both())
+        products = sum((worth for _, _, worth in entries), Both()).money(ROUNDING)
         when = str(invoice.when)
         slip = self.next["order_slip"] + 1
         parts = [{
-            "id": slip, "id_order_detail": row["id"], "product_quantity": quantity, "amount_tax_excl": six(worth.excl),
-            "amount_tax_incl": six(worth.incl),
+            "id": slip, "id_order_detail": row["id"], "product_quantity": quantity, "amount_tax_excl": six(ROUNDING.money(worth.excl)),
+            "amount_tax_incl": six(ROUNDING.money(worth.incl)),
         } for row, quantity, worth in entries]  # fmt: skip
         self._add("order_slip", {
             "id_customer": sale.customer, "id_order": sale.order, "conversion_rate": "1.000000",
@@ -471,12 +467,9 @@ def _amounts(price: Decimal, quantity: int, rate: int, cost_share: Decimal) -> R
     }
 
 
-def _exact(row: Row) -> Both:
-    """The unrounded worth of a line: what the core adds up to the amount that is due."""
-    quantity = int(row["product_quantity"])
-    return Both(
-        Decimal(row["unit_price_tax_excl"]) * quantity, Decimal(row["unit_price_tax_incl"]) * quantity
-    )
+def _worth(row: Row) -> Both:
+    """The total of a line, unrounded as the shop keeps it."""
+    return Both(Decimal(row["total_price_tax_excl"]), Decimal(row["total_price_tax_incl"]))
 
 
 def _discount(amount: Decimal, products: Both) -> Both:

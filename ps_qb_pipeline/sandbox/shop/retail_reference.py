@@ -111,6 +111,7 @@ def reference_rows() -> dict[str, list[dict[str, Any]]]:
         "PS_COUNTRY_DEFAULT": str(UNITED_KINGDOM),
         "PS_TIMEZONE": "Europe/London",
         "PS_SHOP_NAME": "Retail Sandbox",
+        "PS_ROUND_TYPE": "3",
     }
     known = {r.get("name") for r in rows["configurations"]}
     rows["configurations"] = [
