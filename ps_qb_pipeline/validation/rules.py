@@ -127,6 +127,11 @@ def read_contract(table: str, path: Path, body: Mapping[str, Any]) -> Contract:
     reader = _Reader(table, path, str(body.get("id_column", "id")))
     origin = _origin(body.get("source"), path)
     rules = tuple(rule for key in KEYS for rule in reader.read(key, body.get(key)))
+    if rules and columns and reader.id_column not in columns:
+        raise SettingsError(
+            f"id_column: rules name their failing rows by {reader.id_column!r}, which is not among the columns",
+            where=str(path),
+        )
     names = [rule.name for rule in rules]
     for name in names:
         if names.count(name) > 1:
