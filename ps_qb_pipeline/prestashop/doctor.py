@@ -237,7 +237,8 @@ def _taxes(shop: Shop) -> Iterable[Check]:
     groups = {row.id: row.values for row in _all(shop, "tax_rule_groups")}
     live = {number for number, group in groups.items() if group["active"] and not group["deleted"]}
     rules = [row.values for row in _all(shop, "tax_rules") if row.values["id_tax_rules_group"] in live]
-    without = sorted({rule["id"] for rule in rules if rates.get(rule["id_tax"]) is None})
+    untaxed = sum(not rule["id_tax"] for rule in rules)
+    without = sorted({rule["id"] for rule in rules if rule["id_tax"] and rates.get(rule["id_tax"]) is None})
     empty = sorted(live - {rule["id_tax_rules_group"] for rule in rules})
     if without:
         text = f"{len(without)} tax rules without a rate: {_some(without)}"
@@ -248,7 +249,7 @@ def _taxes(shop: Shop) -> Iterable[Check]:
             "taxes", "warning", text, "products in such a group are sold untaxed: check that this is meant"
         )
     if not without and not empty:
-        yield Check("taxes", "ok", f"{len(rules)} rules in {len(live)} groups, each with a rate")
+        yield Check("taxes", "ok", f"{len(rules)} rules in {len(live)} groups, {untaxed} of them say no tax")
 
 
 def _skus(shop: Shop) -> Iterable[Check]:

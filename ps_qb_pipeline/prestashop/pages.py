@@ -158,7 +158,7 @@ class Pager:
         if not error.facts.get("smaller"):
             return False
         try:
-            self.shop.ids(resource, {}, limit=1)
+            self.shop.ids(resource, {}, limit=1, attempts=2)
         except ShopError:
             return False
         return True

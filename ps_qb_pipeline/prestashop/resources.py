@@ -1,7 +1,7 @@
 """What is read of a shop: one table of resources, their columns and how their changes show.
 
 What lives here: names and types, nothing that runs. What does not: reading (``client``), typing of values
-(``typing_of_values``), the order of an extraction (``extract``). Column names are PrestaShop's own.
+(``rows``), the order of an extraction (``extract``). Column names are PrestaShop's own.
 
 Only the columns named here are ever asked for. Passwords, keys, reset tokens, card data, birthdays and
 internet addresses are not among them, so that they cannot be landed, logged or lost.
@@ -22,7 +22,7 @@ Changes = Literal["date_upd", "id", "order", "reference", "snapshot"]
 ``id``         rows are only added: a higher id
 ``order``      only with its order: read again for every changed order
 ``reference``  seldom: the whole resource, once a day or when an unknown id turns up
-``snapshot``   never: the whole resource, each time it is wanted
+``snapshot``   never: the whole resource, once a day
 """
 
 
@@ -335,7 +335,7 @@ _ALL = (
     Resource(
         name="cart_rules",
         list_key="cart_rules",
-        changes="date_upd",
+        changes="reference",
         columns={
             "id": "int",
             "id_customer": "int",
