@@ -32,6 +32,7 @@ TOO_MANY = 0.2
 """Beyond this part of the orders, translating all of them is the simpler way."""
 
 _LEDGER = "ledger"
+_MIRROR = "staging.quickbooks_documents"
 _SOURCES = tuple(
     f"raw.prestashop_{name}"
     for name in (*shop_rows.LOOKUPS, *shop_rows.CATALOGUE, *shop_rows.ORDERS, *shop_rows.OTHERS)
@@ -70,18 +71,45 @@ def remember(con: duckdb.DuckDBPyConnection, made_by: str, read_to: Mapping[str,
 
 
 _BESIDES = {
-    "advances": "select distinct key from control.intents where role = 'deposit' and state = 'CONFIRMED'",
+    "posted": "select key, order_id, txn_date from posted",
     "poisoned": """
         select distinct resource, id, coalesce(parent, '') as parent, reason
         from raw.poisoned where system = 'prestashop' and resolved_at is null""",
 }
-"""What else bears on orders: documents for money before the sale that were posted, and rows that cannot be read."""
+"""What else bears on orders: documents that the books hold already, and rows that cannot be read."""
 
 
-def note_besides(con: duckdb.DuckDBPyConnection) -> None:
-    """Looks at what else bears on orders as it is now, to be compared with what it was."""
+def note_besides(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Looks at what else bears on orders as it is now, to be compared with what it was.
+
+    What is posted matters to advances, which a sale takes back, and to all documents once a period is
+    closed: what stands in it stays.
+    """
     create_tables(con)
     create_state(con)
+    mirror = "select null::varchar as key, null::bigint as order_id, null::date as txn_date where false"
+    if scalar(
+        con,
+        "select count(*) from information_schema.tables where table_schema || '.' || table_name = $name",
+        {"name": _MIRROR},
+    ):
+        mirror = f"""
+            select source_key as key, source_order_id as order_id, txn_date from {_MIRROR}
+            where source_key is not null and not deleted"""
+    role = "true" if policy.book_close_date else "key like '%|deposit|%'"
+    con.execute(
+        f"""
+        create or replace temp table posted as
+        with mirror as ({mirror}),
+        confirmed as (
+            select intents.key, documents.order_id, documents.txn_date
+            from control.intents as intents inner join ledger.documents as documents on intents.key = documents.key
+            where intents.state = 'CONFIRMED' and intents.operation <> 'void'
+        ),
+        held as (select * from mirror union all select * from confirmed anti join mirror using (key))
+        select key, min(order_id) as order_id, min(txn_date) as txn_date from held where {role} group by key
+        """
+    )
     for name, sql in _BESIDES.items():
         con.execute(f"create or replace temp table {name}_now as {sql}")
         con.execute(f"create table if not exists runner.{name} as select * from {name}_now limit 0")
@@ -228,9 +256,8 @@ def _touch_besides(con: duckdb.DuckDBPyConnection) -> None:
 
 
 _BY_BESIDES = {
-    "advances": """
-        select order_reference from staging.prestashop_order_payments
-        where id in (select try_cast(string_split(key, '|')[3] as bigint) from news)""",
+    "posted": """
+        select reference from staging.prestashop_orders where id in (select order_id from news)""",
     "poisoned": """
         select reference from staging.prestashop_orders
         where id in (select if(resource = 'orders', id, try_cast(parent as bigint)) from news)

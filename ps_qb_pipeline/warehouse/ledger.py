@@ -66,7 +66,7 @@ def refresh_ledger(
     """
     started = time.perf_counter()
     create_tables(con)
-    changes.note_besides(con)
+    changes.note_besides(con, policy)
     made_by = changes.version(policy, go_live)
     if changes.quiet(con, made_by):
         return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0)
@@ -92,7 +92,7 @@ def build_ledger(
     started = time.perf_counter()
     create_tables(con)
     wanted = None if references is None else _with_next_of_cards(con, sorted(set(references)))
-    changes.note_besides(con)
+    changes.note_besides(con, policy)
     read_to = changes.landed(con)
     total = _count(con, wanted)
     workers = _workers(total, processes)
@@ -125,9 +125,8 @@ def _sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _translator(con: duckdb.DuckDBPyConnection, policy: Policy, go_live: date) -> Translator:
-    posted = frozenset(row[0] for row in con.execute("select key from advances_now").fetchall())
     lookups, catalogue = shop_rows.lookups(con), shop_rows.catalogue(con)
-    return translator(lookups, catalogue, policy, go_live, posted=posted, poisoned=orphans.poisoned(con))
+    return translator(lookups, catalogue, policy, go_live, poisoned=orphans.poisoned(con))
 
 
 def _with_next_of_cards(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> list[str]:

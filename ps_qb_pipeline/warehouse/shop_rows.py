@@ -174,6 +174,9 @@ OTHERS: Mapping[str, tuple[str, ...]] = {
 }
 """What orders name in other ways: by reference, customer, address, rule."""
 
+POSTED = "posted"
+"""The name in a chunk of the documents of its orders that the books already hold: key and date."""
+
 _JSON = frozenset({"taxes", "order_slip_details"})
 
 _IN_CHUNKS = {
@@ -239,11 +242,16 @@ def chunks(
             f"create or replace temp table chunk_{name} as select chunked.chunk, {selected}"
             f" from staging.prestashop_{name} as source {_IN_CHUNKS[name]} {order}"
         )
+    con.execute("create temp table if not exists posted_now (key varchar, order_id bigint, txn_date date)")
+    con.execute(
+        f"create or replace temp table chunk_{POSTED} as select chunked.chunk, posted.key, posted.txn_date"
+        " from posted_now as posted inner join chunked_orders as chunked on posted.order_id = chunked.id"
+    )
     try:
         for number in range(count):
-            yield {name: _chunk(con, name, number) for name in _RESOURCES}
+            yield {name: _chunk(con, name, number) for name in (*_RESOURCES, POSTED)}
     finally:
-        for name in _RESOURCES:
+        for name in (*_RESOURCES, POSTED):
             con.execute(f"drop table if exists chunk_{name}")
         con.execute("drop table if exists chunked_orders")
 

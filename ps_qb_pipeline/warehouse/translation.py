@@ -47,28 +47,28 @@ class Translator:
     shop: Shop
     policy: Policy
     go_live: date
-    posted: frozenset[str] = frozenset()
-    """Keys of documents for money before the sale that the books already hold."""
     poisoned: Mapping[int, tuple[Poison, ...]] = field(default_factory=dict)
     """Rows that could not be read at all, by the order that they belong to."""
 
     def __call__(self, chunk: shop_rows.Chunk) -> Written:
         """The ledger rows of one chunk."""
-        tables = {**self.lookups, **{name: shop_rows.rows(table) for name, table in chunk.items()}}
+        read = {name: shop_rows.rows(table) for name, table in chunk.items()}
+        posted = {row["key"]: row["txn_date"] for row in read.pop(shop_rows.POSTED)}
+        tables = {**self.lookups, **read}
         rows: Rows = {name: [] for name in LEDGER}
         for group in intake.groups(tables, self.shop):
-            _lay_out(self.translated(group), rows)
+            _lay_out(self.translated(group, posted), rows)
         return Written(
             len(tables["orders"]), {name: _table(name, found) for name, found in rows.items() if found}
         )
 
-    def translated(self, group: ReferenceGroup) -> Translation:
+    def translated(self, group: ReferenceGroup, posted: Mapping[str, date]) -> Translation:
         """What accounting makes of a group; a group that it fails on is held whole, and nothing else with it."""
         unread = tuple(entry for order in group.orders for entry in self.poisoned.get(order.id, ()))
         if unread:
             group = replace(group, poison=(*group.poison, *unread))
         try:
-            return translate.translate(group, self.policy, go_live=self.go_live, posted=self.posted)
+            return translate.translate(group, self.policy, go_live=self.go_live, posted=posted)
         except Exception as error:  # noqa: BLE001  -- one order must never stop the others
             orders = [order.id for order in group.orders]
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -84,13 +84,12 @@ def translator(
     policy: Policy,
     go_live: date,
     *,
-    posted: frozenset[str] = frozenset(),
     poisoned: Mapping[int, tuple[Poison, ...]] | None = None,
 ) -> Translator:
     """What translates chunks: the look-up tables and the catalogue are read once, here."""
     read = {name: shop_rows.rows(table) for name, table in lookups.items()}
     shop = intake.read_shop({**read, **{name: shop_rows.rows(table) for name, table in catalogue.items()}})
-    return Translator(read, shop, policy, go_live, posted, poisoned or {})
+    return Translator(read, shop, policy, go_live, poisoned or {})
 
 
 def encode(table: pa.Table) -> bytes:
