@@ -21,6 +21,8 @@ from ps_qb_pipeline.errors import IntegrityError, PipelineError, StorageError
 from ps_qb_pipeline.settings import Settings
 
 BY = "psqb demo"
+TROUBLED = "boutique"
+"""The shop whose demo goes on with the trouble story."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Chapter:
     name: str
     first: dict[str, Any] = field(default_factory=dict)
     second: dict[str, Any] = field(default_factory=dict)
+    trouble: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -87,8 +90,10 @@ def _chapter(settings: Settings, name: str, extra: tuple[str, ...], out: Path) -
         _say(
             f"  posting switched on; orders from before {runtime.connection.go_live} are counted, never posted"
         )
-        chapter.first = _job(runtime, "first run", 1)
-        chapter.second = _job(runtime, "second run", 2)
+        chapter.first = _job(runtime, "first run")
+        chapter.second = _job(runtime, "second run")
+        if name == TROUBLED:
+            _trouble(runtime, ready["shop_url"], chapter)
         for key, suffix in (("html", ".html"), ("workbook", ".xlsx")):
             shutil.copyfile(chapter.second[key], out / f"{name}{suffix}")
         _copy_stories(Path(chapter.second["html"]).parent, out)
@@ -102,7 +107,26 @@ def _copy_stories(reports: Path, out: Path) -> None:
             shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
 
 
-def _job(runtime: Any, words: str, number: int) -> dict[str, Any]:
+def _trouble(runtime: Any, shop_url: str, chapter: Chapter) -> None:
+    from ps_qb_pipeline.cli import trouble
+
+    _say("  trouble, on purpose:")
+    told = trouble.tell(runtime, shop_url, chapter.second, lambda words: _job(runtime, words))
+    for line in told["story"]:
+        _say(f"    - {line}")
+    _say(f"  reconciliation named: {_counts(told['exceptions'])}; money in them {told['open_difference']}, "
+         f"done {told['injected_money']}")  # fmt: skip
+    _say(
+        f"  mended without a person: {_counts(told['repaired'])}; left to one: {_counts(told['left_to_a_person'])}"
+    )
+    chapter.trouble = told
+
+
+def _counts(codes: dict[str, int]) -> str:
+    return ", ".join(f"{count} {code}" for code, count in codes.items()) or "nothing"
+
+
+def _job(runtime: Any, words: str) -> dict[str, Any]:
     from ps_qb_pipeline.definitions import build_defs
     from ps_qb_pipeline.orchestration.instance import execute
 
@@ -118,7 +142,7 @@ def _job(runtime: Any, words: str, number: int) -> dict[str, Any]:
         f"{figures['documents_confirmed']} of {figures['documents_expected']} confirmed "
         f"({time.monotonic() - began:.0f} s)"
     )
-    return {**figures, "number": number}
+    return figures
 
 
 def _summary(chapters: list[Chapter], seconds: float) -> dict[str, Any]:
@@ -132,11 +156,13 @@ def _summary(chapters: list[Chapter], seconds: float) -> dict[str, Any]:
 
 def _figures(chapter: Chapter) -> dict[str, Any]:
     kept = (
-        "orders", "postable", "not_postable", "documents_expected", "documents_confirmed", "orders_confirmed",
+        "orders", "held_orders", "postable", "not_postable", "documents_expected", "documents_confirmed", "orders_confirmed",
         "held", "exceptions", "unclassified", "open_difference",
     )  # fmt: skip
     figures = {key: chapter.second[key] for key in kept}
-    return {**figures, "second_run_created": chapter.second["posted"], "seconds": round(chapter.seconds, 1)}
+    story = {"trouble": chapter.trouble} if chapter.trouble else {}
+    seconds = round(chapter.seconds, 1)
+    return {**figures, "second_run_created": chapter.second["posted"], **story, "seconds": seconds}
 
 
 def _added(left: Any, right: Any) -> Any:
