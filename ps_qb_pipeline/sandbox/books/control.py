@@ -142,6 +142,8 @@ class Control:
 
     def _set_clock(self, value: Json) -> None:
         clock = self.company.clock
+        if value.get("reset"):
+            clock.offset, clock.frozen = 0.0, None
         if "set" in value:
             clock.set(clock.parse(value["set"]), freeze=bool(value.get("freeze", clock.frozen is not None)))
         elif value.get("freeze"):

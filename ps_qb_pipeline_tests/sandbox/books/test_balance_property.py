@@ -50,7 +50,11 @@ class Histories(RuleBasedStateMachine):
     @rule(
         kind=st.sampled_from(SALES),
         currency=st.sampled_from(tuple(RATES)),
-        parts=st.lists(st.tuples(MONEY, st.sampled_from(ITEMS), st.sampled_from(CODES), st.integers(0, 3)), min_size=1, max_size=4),
+        parts=st.lists(
+            st.tuples(MONEY, st.sampled_from(ITEMS), st.sampled_from(CODES), st.integers(0, 3)),
+            min_size=1,
+            max_size=4,
+        ),
         discount=st.one_of(st.none(), st.integers(1, 30)),
         less=st.one_of(st.none(), MONEY),
     )
@@ -59,8 +63,19 @@ class Histories(RuleBasedStateMachine):
         if less is not None:
             lines.append(self._line(-less, "Services", "Standard 23%", 0))
         if discount:
-            lines.append({"DetailType": "DiscountLineDetail", "DiscountLineDetail": {"PercentBased": True, "DiscountPercent": discount}})
-        body = {"TxnDate": DAY, "CustomerRef": {"value": self.customers[currency]}, "CurrencyRef": {"value": currency}, "Line": lines, "DepositToAccountRef": self.bank}
+            lines.append(
+                {
+                    "DetailType": "DiscountLineDetail",
+                    "DiscountLineDetail": {"PercentBased": True, "DiscountPercent": discount},
+                }
+            )
+        body = {
+            "TxnDate": DAY,
+            "CustomerRef": {"value": self.customers[currency]},
+            "CurrencyRef": {"value": currency},
+            "Line": lines,
+            "DepositToAccountRef": self.bank,
+        }
         if RATES[currency]:
             body["ExchangeRate"] = RATES[currency]
         self._try(kind, body)
@@ -75,16 +90,40 @@ class Histories(RuleBasedStateMachine):
                 seen = seen["Invoice"]
                 share = (Decimal(seen["Balance"]) * part / 100).quantize(Decimal("0.01"))
                 link = [{"TxnId": seen["Id"], "TxnType": "Invoice"}]
-                body |= {"CustomerRef": seen["CustomerRef"], "CurrencyRef": seen["CurrencyRef"], "TotalAmt": max(total, share)}
-                body |= {"Line": [{"Amount": share, "LinkedTxn": link}], "ExchangeRate": rate if seen["CurrencyRef"]["value"] != "EUR" else 1}
+                body |= {
+                    "CustomerRef": seen["CustomerRef"],
+                    "CurrencyRef": seen["CurrencyRef"],
+                    "TotalAmt": max(total, share),
+                }
+                body |= {
+                    "Line": [{"Amount": share, "LinkedTxn": link}],
+                    "ExchangeRate": rate if seen["CurrencyRef"]["value"] != "EUR" else 1,
+                }
         self._try("payment", body)
 
     @rule(amount=MONEY)
     def spend(self, amount):
-        detail = {"AccountRef": self.books.ref("Account", "Bank Charges"), "TaxCodeRef": self.codes["Standard 23%"]}
-        line = {"Amount": amount, "DetailType": "AccountBasedExpenseLineDetail", "AccountBasedExpenseLineDetail": detail}
-        self._try("purchase", {"PaymentType": "Cash", "AccountRef": self.bank, "TxnDate": DAY, "Line": [line]})
-        self._try("transfer", {"FromAccountRef": self.bank, "ToAccountRef": self.books.ref("Account", "Savings"), "Amount": amount, "TxnDate": DAY})
+        detail = {
+            "AccountRef": self.books.ref("Account", "Bank Charges"),
+            "TaxCodeRef": self.codes["Standard 23%"],
+        }
+        line = {
+            "Amount": amount,
+            "DetailType": "AccountBasedExpenseLineDetail",
+            "AccountBasedExpenseLineDetail": detail,
+        }
+        self._try(
+            "purchase", {"PaymentType": "Cash", "AccountRef": self.bank, "TxnDate": DAY, "Line": [line]}
+        )
+        self._try(
+            "transfer",
+            {
+                "FromAccountRef": self.bank,
+                "ToAccountRef": self.books.ref("Account", "Savings"),
+                "Amount": amount,
+                "TxnDate": DAY,
+            },
+        )
         self._try("bill", {"VendorRef": {"value": "13"}, "TxnDate": DAY, "Line": [line]})
 
     @rule(data=st.data(), how=st.sampled_from(["delete", "void", "note", "reprice"]), amount=MONEY)
@@ -103,7 +142,9 @@ class Histories(RuleBasedStateMachine):
         elif how == "note":
             self._try(entity, body | {"PrivateNote": "seen"}, operation="update")
         elif entity in SALES:
-            self._try(entity, body | {"Line": [self._line(amount, "Pump", "Reduced 13.5%", 2)]}, operation="update")
+            self._try(
+                entity, body | {"Line": [self._line(amount, "Pump", "Reduced 13.5%", 2)]}, operation="update"
+            )
 
     @rule(amounts=st.lists(MONEY, min_size=1, max_size=5))
     def batch(self, amounts):
@@ -120,22 +161,35 @@ class Histories(RuleBasedStateMachine):
         if not hasattr(self, "books"):
             return
         store = self.books.company.store.connection
-        assert store.execute("select entity, id from entries group by entity, id having sum(home) <> 0").fetchall() == []
+        assert (
+            store.execute(
+                "select entity, id from entries group by entity, id having sum(home) <> 0"
+            ).fetchall()
+            == []
+        )
         assert self.books.trial_balance()[0] == 0
         drift = "select scope, key, home from balances where scope='A' and home <> (select coalesce(sum(home),0) from entries where account=key)"
         assert store.execute(drift).fetchall() == []
-        open_sums = sum(Decimal(str(row["Balance"])) for row in self.books.rows("select * from Invoice maxresults 1000") if row["CurrencyRef"]["value"] == "USD")
+        open_sums = sum(
+            Decimal(str(row["Balance"]))
+            for row in self.books.rows("select * from Invoice maxresults 1000")
+            if row["CurrencyRef"]["value"] == "USD"
+        )
         assert open_sums >= 0
 
     def teardown(self):
         """At the end the balance sheet balances too."""
         if not hasattr(self, "books"):
             return
-        sheet = reports.run(self.books.company, "BalanceSheet", {"start_date": "2026-01-01", "end_date": "2026-12-31"})
+        sheet = reports.run(
+            self.books.company, "BalanceSheet", {"start_date": "2026-01-01", "end_date": "2026-12-31"}
+        )
         rows = sheet["Rows"]["Row"]
         assert rows[0]["Summary"]["ColData"][1] == rows[1]["Summary"]["ColData"][1]
         self.books.company.store.close()
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+TestHistories.settings = settings(
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -83,7 +83,10 @@ def test_a_batch_answers_item_by_item(books):
 def test_a_failed_item_leaves_nothing_behind(books):
     """What an item had begun is undone, and the others stand."""
     foreign = {"DisplayName": "Yen", "CurrencyRef": {"value": "JPY"}, "PrimaryEmailAddr": {"Address": "bad"}}
-    items = [{"bId": "1", "operation": "create", "Customer": foreign}, {"bId": "2", "operation": "create", "Term": {"Name": "T", "DueDays": 3}}]
+    items = [
+        {"bId": "1", "operation": "create", "Customer": foreign},
+        {"bId": "2", "operation": "create", "Term": {"Name": "T", "DueDays": 3}},
+    ]
     answers = books.post("batch", {"BatchItemRequest": items})["BatchItemResponse"]
     assert "Fault" in answers[0]
     assert answers[1]["Term"]["Id"]
@@ -94,7 +97,12 @@ def test_a_batch_updates_deletes_and_voids(books):
     """Operations besides creation go by their names; a void is an update with an option."""
     one, two = books.create("SalesReceipt", body(books)), books.create("SalesReceipt", body(books, "N2"))
     items = [
-        {"bId": "1", "operation": "update", "optionsData": "void", "SalesReceipt": {"Id": one["Id"], "SyncToken": "0", "sparse": True}},
+        {
+            "bId": "1",
+            "operation": "update",
+            "optionsData": "void",
+            "SalesReceipt": {"Id": one["Id"], "SyncToken": "0", "sparse": True},
+        },
         {"bId": "2", "operation": "delete", "SalesReceipt": {"Id": two["Id"], "SyncToken": "0"}},
     ]
     answers = books.post("batch", {"BatchItemRequest": items})["BatchItemResponse"]
@@ -117,7 +125,9 @@ def test_a_batch_replays_as_a_whole(books):
 def test_the_order_of_a_batch_cannot_be_relied_on(books):
     """The switch carries items out backwards."""
     books.company.switches.change({"batch_order": "reversed"})
-    items = [{"bId": str(n), "operation": "create", "Term": {"Name": f"T{n}", "DueDays": n}} for n in range(3)]
+    items = [
+        {"bId": str(n), "operation": "create", "Term": {"Name": f"T{n}", "DueDays": n}} for n in range(3)
+    ]
     answers = books.post("batch", {"BatchItemRequest": items})["BatchItemResponse"]
     ids = [int(answer["Term"]["Id"]) for answer in answers]
     assert ids == sorted(ids, reverse=True)

@@ -44,7 +44,10 @@ def test_the_recorded_quebec_amount():
     """4495.16 at 9.975 % is 448.39, beside GST of 5 %."""
     ca = Bench("ca")
     made = ca.create("Invoice", ca.receipt(ca.line("4495.16", code="GST/QST QC")))
-    assert taxes(made) == [(5, Decimal("4495.16"), Decimal("224.76")), (Decimal("9.975"), Decimal("4495.16"), Decimal("448.39"))]
+    assert taxes(made) == [
+        (5, Decimal("4495.16"), Decimal("224.76")),
+        (Decimal("9.975"), Decimal("4495.16"), Decimal("448.39")),
+    ]
 
 
 def test_an_override_is_kept_or_recalculated(ie):
@@ -80,7 +83,9 @@ def test_a_new_amount_is_taxed_anew(ie):
     made = ie.create("SalesReceipt", ie.receipt(ie.line(10, code="Standard 23%"), TxnTaxDetail=tax))
     noted = ie.patch("SalesReceipt", made, PrivateNote="n")
     assert noted["TotalAmt"] == Decimal("12.29")
-    assert ie.patch("SalesReceipt", noted, Line=[ie.line(20, code="Standard 23%")])["TotalAmt"] == Decimal("24.6")
+    assert ie.patch("SalesReceipt", noted, Line=[ie.line(20, code="Standard 23%")])["TotalAmt"] == Decimal(
+        "24.6"
+    )
 
 
 def test_inclusive_amounts_are_split_to_the_cent(ie):
