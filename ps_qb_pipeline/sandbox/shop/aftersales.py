@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ps_qb_pipeline.sandbox.shop.amounts import Both, Rounding, six
+from ps_qb_pipeline.sandbox.shop.amounts import Both, Rounding, share, six
 from ps_qb_pipeline.sandbox.shop.commerce import (
     INVOICE_TOTALS,
     Impossible,
@@ -216,8 +216,7 @@ def _count_again(shop: Shop, order_id: int, rounding: Rounding) -> None:
     products = sum(
         (Both(Decimal(r["total_price_tax_excl"]), Decimal(r["total_price_tax_incl"])) for r in lines), Both()
     ).money(rounding)
-    before = Both(Decimal(order["total_products"]), Decimal(order["total_products_wt"]))
-    discount = _discounts_again(shop, order_id, before, products).money(rounding)
+    discount = _discounts_again(shop, order, products).money(rounding)
     wrapping = Both(Decimal(order["total_wrapping_tax_excl"]), Decimal(order["total_wrapping_tax_incl"]))
     shipping = _carriage(order)
     total = products + shipping + wrapping - discount
@@ -226,27 +225,35 @@ def _count_again(shop: Shop, order_id: int, rounding: Rounding) -> None:
         shop.update("order_invoices", int(invoice["id"]), **{name: changed[name] for name in INVOICE_TOTALS})
 
 
-def _discounts_again(shop: Shop, order_id: int, before: Both, after: Both) -> Both:
-    total = Both()
-    for row in shop.rows("order_cart_rules", id_order=order_id):
+def _discounts_again(shop: Shop, order: Row, products: Both) -> Both:
+    """The cart rules of an order reckoned anew; those with conditions of their own keep their value."""
+    total, left = Both(), products
+    for row in shop.rows("order_cart_rules", id_order=order["id"]):
+        if str(row["deleted"]) == "1":
+            continue
         value = Both(Decimal(row["value_tax_excl"]), Decimal(row["value"]))
         rule = shop.get("cart_rules", int(row["id_cart_rule"]))
-        if (
-            rule is not None
-            and Decimal(str(rule["reduction_percent"]))
-            and before.incl
-            and str(row["free_shipping"]) == "0"
-        ):
-            value = Both(
-                value.excl * after.excl / before.excl if before.excl else value.excl,
-                value.incl * after.incl / before.incl,
-            )
+        if rule is not None and _plain(rule):
+            percent, amount = Decimal(str(rule["reduction_percent"])), Decimal(str(rule["reduction_amount"]))
+            if percent:
+                value = Both(left.excl * percent / 100, left.incl * percent / 100)
+            else:
+                value = share(left, min(amount * Decimal(str(order["conversion_rate"])), left.incl))
             shop.update(
                 "order_cart_rules", int(row["id"]), value=six(value.incl), value_tax_excl=six(value.excl)
             )
-        if str(row["deleted"]) != "1":
-            total += value
+        left -= value
+        total += value
     return total
+
+
+def _plain(rule: Row) -> bool:
+    """Whether a cart rule is a percentage or an amount with tax on everything."""
+    special = any(
+        str(rule[name]) not in {"0", ""} for name in ("free_shipping", "reduction_product", "gift_product")
+    )
+    percent, amount = Decimal(str(rule["reduction_percent"])), Decimal(str(rule["reduction_amount"]))
+    return not special and (percent > 0 or (amount > 0 and str(rule["reduction_tax"]) == "1"))
 
 
 # ------------------------------------------------------------------------------------ poison

@@ -206,7 +206,8 @@ def detail_row(
     original = base * exchange
     price = original * (1 - item.reduction_percent / 100)
     taxes = taxes_of(shop, int(product["id_tax_rules_group"]), country, state)
-    unit = Both.of(price, sum((Decimal(str(t["rate"])) for t in taxes), Decimal(0)))
+    exact = Both.of(price, taxes.rate)
+    unit = Both(rounding.unit(exact.excl), rounding.unit(exact.incl))
     cost = Decimal(str((combination or product)["wholesale_price"])) or Decimal(
         str(product["wholesale_price"])
     )
@@ -223,14 +224,15 @@ def detail_row(
         "reduction_percent": f"{item.reduction_percent:.2f}",
         "id_tax_rules_group": product["id_tax_rules_group"],
         "ecotax_tax_rate": "0.000",
-        "unit_price_tax_excl": six(rounding.unit(unit.excl)),
-        "unit_price_tax_incl": six(rounding.unit(unit.incl)),
+        "unit_price_tax_excl": six(unit.excl),
+        "unit_price_tax_incl": six(unit.incl),
         "total_price_tax_excl": six(rounding.line(unit.excl, item.quantity)),
         "total_price_tax_incl": six(rounding.line(unit.incl, item.quantity)),
         "purchase_supplier_price": six(cost),
         "original_wholesale_price": six(cost),
         "original_product_price": six(original),
-        "associations": {"taxes": [{"id": t["id"]} for t in taxes]} if taxes else None,
+        "tax_computation_method": taxes.method,
+        "associations": {"taxes": [{"id": i} for i in taxes.ids]} if taxes.ids else None,
     }
 
 
@@ -256,8 +258,7 @@ def _carrier_rate(shop: Shop, draft: _Draft) -> Decimal:
     carrier = shop.get("carriers", draft.cart.carrier)
     if carrier is None or str(carrier["is_free"]) == "1":
         return Decimal(0)
-    taxes = taxes_of(shop, int(carrier["id_tax_rules_group"]), draft.country, draft.state)
-    return sum((Decimal(str(t["rate"])) for t in taxes), Decimal(0))
+    return taxes_of(shop, int(carrier["id_tax_rules_group"]), draft.country, draft.state).rate
 
 
 def _shipping(shop: Shop, draft: _Draft) -> Both:
@@ -273,9 +274,7 @@ def _wrapping(shop: Shop, draft: _Draft) -> Both:
         return Both()
     price = Decimal(shop.configuration("PS_GIFT_WRAPPING_PRICE", "2.5")) * draft.rate
     group = int(shop.configuration("PS_GIFT_WRAPPING_TAX_RULES_GROUP", "1"))
-    rate = sum(
-        (Decimal(str(t["rate"])) for t in taxes_of(shop, group, draft.country, draft.state)), Decimal(0)
-    )
+    rate = taxes_of(shop, group, draft.country, draft.state).rate
     return Both.of(price, rate).money(draft.rounding)
 
 

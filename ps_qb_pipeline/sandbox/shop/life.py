@@ -64,6 +64,8 @@ PAYMENTS: dict[str, tuple[str, str, int]] = {
     "cheque": ("ps_checkpayment", "Payments by check", 1),
     "cod": ("ps_cashondelivery", "Cash on delivery (COD)", 13),
 }
+#: How often each is chosen.
+WEIGHTS = {"card": 50, "paypal": 20, "wire": 15, "cheque": 10, "cod": 5}
 PAID, PREPARING, SHIPPED, DELIVERED, CANCELED = 2, 3, 4, 5, 6
 
 
@@ -76,6 +78,7 @@ class Life:
     done: Counter[str] = field(default_factory=Counter)
     orders: list[int] = field(default_factory=list)
     _shelf: list[tuple[int, int]] = field(default_factory=list)
+    _ways: dict[str, int] = field(default_factory=dict)
 
     # -------------------------------------------------------------------------------- people and goods
 
@@ -154,7 +157,7 @@ class Life:
             discounts = (Discount("Ten percent off", percent=Decimal(10)),)
         elif draw < 0.2:
             discounts = (Discount("Five off", amount=Decimal(5)),)
-        way = given.pop("way", None) or chance.choices(list(PAYMENTS), (50, 20, 15, 10, 5))[0]
+        way = given.pop("way", None) or self.way()
         module, payment, state = PAYMENTS[way]
         carriers = [r["id"] for r in self.shop.rows("carriers", active="1") if str(r["deleted"]) == "0"] or [
             0
@@ -174,6 +177,14 @@ class Life:
         order_id = place(self.shop, Cart(**chosen), chance)
         self.orders.append(order_id)
         return order_id
+
+    def way(self) -> str:
+        """A way of paying that the shop's customers have used before; any in a shop without orders."""
+        table = self.shop.tables["orders"]
+        if not self._ways:
+            used = {(table.value(i, "module"), table.value(i, "payment")) for i in table.ids}
+            self._ways = {n: w for n, w in WEIGHTS.items() if PAYMENTS[n][:2] in used} or WEIGHTS
+        return self.chance.choices(list(self._ways), list(self._ways.values()))[0]
 
     def pay(self) -> int:
         """An order that waits for its money gets it."""
