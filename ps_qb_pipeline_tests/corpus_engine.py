@@ -9,6 +9,7 @@ have become is worked out again from the rows.
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections import Counter, defaultdict
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +40,29 @@ WHOLE_CURRENCIES = {"JPY"}
 
 def load(directory: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows of ``directory/webservice`` by resource, typed as the shop's client types them."""
-    tables = {}
+    found = {}
     for path in sorted((directory / "webservice").glob("*.json")):
-        resource = RESOURCES.get(path.stem)
-        if resource is None:
-            continue
         content = json.loads(path.read_text())
-        rows = content if isinstance(content, list) else next(iter(content.values()))
-        tables[path.stem] = [
-            {column: _typed(kind, _field(row, column)) for column, kind in resource.columns.items()}
-            for row in rows
+        found[path.stem] = content if isinstance(content, list) else next(iter(content.values()))
+    return typed(found)
+
+
+def bundled() -> dict[str, list[dict[str, Any]]]:
+    """The rows of the sandbox's own shop, which a real PrestaShop computed too."""
+    data = files("ps_qb_pipeline.sandbox.shop") / "data" / "boutique.json.gz"
+    return typed(json.loads(gzip.decompress(data.read_bytes())))
+
+
+def typed(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Rows as the web service returns them, typed as the shop's client types them."""
+    return {
+        name: [
+            {column: _typed(kind, _field(row, column)) for column, kind in RESOURCES[name].columns.items()}
+            for row in own
         ]
-    return tables
+        for name, own in rows.items()
+        if name in RESOURCES
+    }
 
 
 def _field(row: Mapping[str, Any], column: str) -> Any:
@@ -540,9 +553,11 @@ def computed_taxes_hold(documents: Iterable[Document]) -> list[str]:
     found = []
     for document in documents:
         unit = Decimal(1) if document.currency in WHOLE_CURRENCIES else Decimal("0.01")
-        for tax in document.taxes:
-            if (tax.base * tax.rate / 100).quantize(unit, ROUND_HALF_UP) != tax.amount:
-                found.append(f"{document.key}: {tax.code} {tax.base} at {tax.rate} %, not {tax.amount}")
+        found += [
+            f"{document.key}: {tax.code} {tax.base} at {tax.rate} %, not {tax.amount}"
+            for tax in document.taxes
+            if (tax.base * tax.rate / 100).quantize(unit, ROUND_HALF_UP) != tax.amount
+        ]
     return found
 
 

@@ -1,0 +1,1 @@
+"""Tests of accounting: from shop rows to documents, to the cent."""
