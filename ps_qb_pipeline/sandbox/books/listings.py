@@ -295,9 +295,9 @@ def _aged(scope: str) -> Callable[[Company, Wanted], Json]:
         names = ledger.party_names(company)
         ages: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
         for _, body, value in _open_documents(company, scope):
-            ages[_owner(body, scope)][_bucket(str(body.get("DueDate") or body["TxnDate"]), wanted.frame.last)] += (
-                value
-            )
+            ages[_owner(body, scope)][
+                _bucket(str(body.get("DueDate") or body["TxnDate"]), wanted.frame.last)
+            ] += value
         rows = []
         for owner in sorted(ages, key=lambda entry: names.get(int(entry), "")):
             values = [*ages[owner], sum(ages[owner])]

@@ -17,7 +17,7 @@ from ps_qb_pipeline.sandbox.books.codec import Json, dumps, loads
 from ps_qb_pipeline.sandbox.books.company import Company
 from ps_qb_pipeline.sandbox.books.entities import BY_URL, Entity
 from ps_qb_pipeline.sandbox.books.query import Condition, Query, matcher, parse, sort_key
-from ps_qb_pipeline.sandbox.books.store import Row
+from ps_qb_pipeline.sandbox.books.store import Row, by_id
 
 CDC_DAYS = 30
 CDC_OBJECTS = 1000
@@ -66,7 +66,7 @@ def _found(company: Company, query: Query) -> list[bytes]:
     plain = not query.order or query.order == (("Id", False),)
     first, last = query.start - 1, query.start - 1 + query.limit
     if plain and not rest and not _hidden(company, query.entity):
-        tail = f"order by id limit {query.limit} offset {first}"
+        tail = f"{by_id(where)} limit {query.limit} offset {first}"
         rows = company.store.select(query.entity.name, where, values, tail)
         shown = _shown(company, query.entity)
         return [shown(row.body, row.id) for row in rows]

@@ -87,6 +87,19 @@ class Entry:
 COLUMNS = "entity, id, sync, active, deleted, created, updated, body"
 
 
+def by_id(where: str) -> str:
+    """Return the ORDER BY for a condition: the plus keeps SQLite on the index of the condition.
+
+    Without it SQLite walks all rows of an entity in the order of their ids.
+    """
+    indexed = any(
+        f"{column}{mark}" in where
+        for column in ("name", "number", "updated")
+        for mark in ("=", " in", ">", "<")
+    )
+    return "order by +id" if indexed else "order by id"
+
+
 def _row(values: tuple[Any, ...]) -> Row:
     entity, ident, sync, active, deleted, created, updated, body = values
     return Row(entity, ident, sync, bool(active), bool(deleted), created, updated, body)
@@ -143,7 +156,7 @@ class Store:
         return self._first("entity=? and number=? and deleted=0", (entity, number.lower()))
 
     def _first(self, where: str, values: tuple[Any, ...]) -> Row | None:
-        sql = f"select {COLUMNS} from rows where {where} order by id limit 1"  # noqa: S608
+        sql = f"select {COLUMNS} from rows where {where} {by_id(where)} limit 1"  # noqa: S608
         found = self.connection.execute(sql, values).fetchone()
         return None if found is None else _row(found)
 
@@ -152,7 +165,7 @@ class Store:
     ) -> Iterator[Row]:
         """Yield objects by a condition on the columns of ``rows``, in the order of their ids."""
         condition = f"entity=? and {where}" if where else "entity=?"
-        order = tail or "order by id"
+        order = tail or by_id(where)
         sql = f"select {COLUMNS} from rows where {condition} {order}"  # noqa: S608
         for found in self.connection.execute(sql, (entity, *values)):
             yield _row(found)
