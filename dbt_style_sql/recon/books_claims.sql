@@ -21,6 +21,7 @@ items as (
 expected as (
     select
         doc_number,
+        type,
         key,
         deposit_to,
         txn_date,
@@ -68,6 +69,7 @@ claimed as (
         cast(coalesce(documents.total, 0) as decimal(18, 2)) as total,
         cast(coalesce(documents.total_tax, 0) as decimal(18, 2)) as total_tax,
         documents.deposit_to_id,
+        documents.from_account_id,
         documents.created_at,
         coalesce(documents.deleted, false) as deleted,
         not coalesce(documents.deleted, false) and not coalesce(documents.voided, false) as live,
@@ -98,6 +100,7 @@ strangers as (
         entity,
         id,
         deposit_to_id,
+        from_account_id,
         regexp_extract(doc_number, '^[A-Za-z]+[0-9]+-') as prefix
     from claimed
     where
@@ -106,10 +109,15 @@ strangers as (
         and txn_date >= (select min(expected.txn_date) from expected)
 ),
 
-our_deposit_accounts as (
+-- Where card sales are paid into. A bank account, which wires are paid into, has a life of its own.
+our_clearing_accounts as (
     select accounts.id
     from accounts
-    semi join expected on accounts.fully_qualified_name = expected.deposit_to
+    semi join (
+        select expected.deposit_to
+        from expected
+        where expected.type in ('SalesReceipt', 'RefundReceipt')
+    ) as cash on accounts.fully_qualified_name = cash.deposit_to
 ),
 
 our_income_accounts as (
@@ -123,14 +131,26 @@ our_income_accounts as (
         )
 ),
 
-on_our_income as (
-    select distinct
+strange_lines as (
+    select
         document_lines.entity,
-        document_lines.id
+        document_lines.id,
+        bool_or(coalesce(
+            items.income_account_id in (select ours.id from our_income_accounts as ours)
+            or document_lines.account_id in (select ours.id from our_income_accounts as ours)
+            or document_lines.account_id in (select ours.id from our_clearing_accounts as ours),
+            false
+        )) as on_our_accounts,
+        bool_or(settled.id is not null) as settles_ours
     from document_lines
     semi join strangers using (entity, id)
-    inner join items on document_lines.item_id = items.id
-    semi join our_income_accounts on items.income_account_id = our_income_accounts.id
+    left join items on document_lines.item_id = items.id
+    left join claimed as settled
+        on
+            document_lines.linked_type = settled.entity
+            and document_lines.linked_id = settled.id
+            and settled.stem is not null
+    group by all
 ),
 
 placed as (
@@ -138,10 +158,16 @@ placed as (
         strangers.entity,
         strangers.id,
         strangers.prefix in (select prefixes.prefix from prefixes) as numbered_like_ours,
-        strangers.deposit_to_id in (select our_deposit_accounts.id from our_deposit_accounts)
-        or on_our_income.id is not null as on_our_accounts
+        coalesce(
+            strangers.deposit_to_id in (select ours.id from our_clearing_accounts as ours), false
+        )
+        or coalesce(
+            strangers.from_account_id in (select ours.id from our_clearing_accounts as ours), false
+        )
+        or coalesce(strange_lines.on_our_accounts, false)
+        or coalesce(strange_lines.settles_ours, false) as on_our_accounts
     from strangers
-    left join on_our_income using (entity, id)
+    left join strange_lines using (entity, id)
 ),
 
 repeated as (
@@ -159,7 +185,7 @@ repeated as (
 
 final as (
     select
-        claimed.* exclude (doc_number, deposit_to_id, created_at),
+        claimed.* exclude (doc_number, deposit_to_id, from_account_id, created_at),
         coalesce(repeated.claim_no, 1) as claim_no,
         coalesce(repeated.live_claims, cast(claimed.live as bigint)) as live_claims,
         coalesce(placed.numbered_like_ours, false) as numbered_like_ours,

@@ -25,12 +25,13 @@ NUMERIC = frozenset({"money", "integer", "id", "quantity", "rate", "percent"})
 
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tie-out": ("Does it tie out?", ("tie_out", "open_difference")),
-    "exceptions": ("What is open?", ("exceptions_by_code", "ageing", "exceptions")),
-    "money": ("Money and tax", ("accounts", "tax")),
+    "exceptions": ("What is open?", ("exceptions_by_code", "ageing", "exceptions", "duplicates", "twins")),
+    "money": ("Money and tax", ("accounts", "tax", "cutoff", "numbering")),
     "profit": (
         "What was earned?",
         (
             "profit_by_month",
+            "income_bridge",
             "profit_by_product",
             "profit_by_customer",
             "profit_by_country",
@@ -58,7 +59,7 @@ _HIDDEN = {
     **{
         name: {"id_shop", "covered_revenue", "delivery_income", "income"}
         for name in _PARTS["profit"][1]
-        if name != "profit_by_month"
+        if name not in {"profit_by_month", "income_bridge"}
     },
 }
 

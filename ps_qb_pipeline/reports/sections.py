@@ -170,6 +170,97 @@ EXCEPTIONS = Section(
     ),
 )
 
+DUPLICATES = Section(
+    "duplicates",
+    "Duplicates, orphans and entries by hand",
+    "Documents in QuickBooks without an order of their own.",
+    """select code, books_entity, books_id, doc_number, currency, amount, event_date, order_id, action
+    from recon.exceptions where side = 'books' order by code, amount desc, books_id""",
+    (
+        Column("code", "Code"),
+        Column("books_entity", "QuickBooks type"),
+        Column("books_id", "QuickBooks id"),
+        Column("doc_number", "Document"),
+        Column("currency", "Currency"),
+        _money("amount", "Amount"),
+        Column("event_date", "Date", "date"),
+        Column("order_id", "Order", "id"),
+        Column("action", "What to do"),
+    ),
+)
+
+TWINS = Section(
+    "twins",
+    "Twins in the shop",
+    "Orders of one customer within an hour over the same amount: perhaps made twice by mistake.",
+    """select order_id, twin_order_id, reference, id_customer, currency, amount, minutes_apart
+    from recon.twins order by order_id""",
+    (
+        Column("order_id", "Order", "id"),
+        Column("twin_order_id", "Earlier order", "id"),
+        Column("reference", "Reference"),
+        Column("id_customer", "Customer id", "id"),
+        Column("currency", "Currency"),
+        _money("amount", "Amount of each"),
+        Column("minutes_apart", "Minutes apart", "integer"),
+    ),
+)
+
+NUMBERING = Section(
+    "numbering",
+    "Invoice and slip numbers",
+    "Gaps and repeats. A gap may be a deleted invoice, or one from before the orders that were read.",
+    """select kind, what, first_number, last_number, count from recon.numbering
+    order by kind desc, what, first_number""",
+    (
+        Column("kind", "Number of"),
+        Column("what", "What"),
+        Column("first_number", "From", "id"),
+        Column("last_number", "To", "id"),
+        Column("count", "Count", "integer"),
+    ),
+)
+
+CUTOFF = Section(
+    "cutoff",
+    "Cut-off at the end of the period",
+    "Sold and not shipped, or shipped and not paid, on the last day of the period: consider deferring the income.",
+    """select period_end, what, order_id, reference, doc_number, currency, txn_date, delivery_date, net, total, paid
+    from recon.cutoff order by what, order_id""",
+    (
+        Column("period_end", "Period ends", "date"),
+        Column("what", "What"),
+        Column("order_id", "Order", "id"),
+        Column("reference", "Reference"),
+        Column("doc_number", "Document"),
+        Column("currency", "Currency"),
+        Column("txn_date", "Sold", "date"),
+        Column("delivery_date", "Shipped", "date"),
+        _money("net", "Net"),
+        _money("total", "Total"),
+        _money("paid", "Paid"),
+    ),
+)
+
+BRIDGE = Section(
+    "income_bridge",
+    "Bridge from profit to QuickBooks income",
+    "Per month in home currency. What no step explains must be 0.00.",
+    """select month, report_income, missing, differences, rounding, surplus, others, books_income, unallocated
+    from marts.income_bridge order by month""",
+    (
+        Column("month", "Month", "month"),
+        _money("report_income", "Income of this report", summed=True),
+        _money("missing", "Not in QuickBooks", summed=True),
+        _money("differences", "Differences", summed=True),
+        _money("rounding", "Exchange cents", summed=True),
+        _money("surplus", "Surplus of ours", summed=True),
+        _money("others", "Made by others", summed=True),
+        _money("books_income", "Income in QuickBooks", summed=True),
+        _money("unallocated", "Unallocated", summed=True),
+    ),
+)
+
 CLASSES = Section(
     "classes",
     "Every object by class",
@@ -206,27 +297,24 @@ CONSERVATION = Section(
 
 ACCOUNTS = Section(
     "accounts",
-    "Money received and returned, by account",
-    "What should have gone through each clearing and bank account, and what QuickBooks shows for the same documents.",
-    """select documents.deposit_to, pairs.currency,
-        coalesce(sum(pairs.total) filter (where pairs.measure <> 'refunds'), 0) as received,
-        coalesce(sum(pairs.total) filter (where pairs.measure = 'refunds'), 0) as returned,
-        coalesce(sum(if(pairs.measure = 'refunds', -pairs.total, pairs.total)), 0) as expected,
-        coalesce(sum(if(pairs.measure = 'refunds', -pairs.books_total, pairs.books_total)) filter (
-            where pairs.live and not pairs.other_account and pairs.books_currency = pairs.currency
-        ), 0) as actual,
-        expected - actual as difference
-    from recon.pairs as pairs inner join ledger.documents as documents using (key)
-    where documents.deposit_to <> '' and not pairs.held
-    group by documents.deposit_to, pairs.currency order by documents.deposit_to, pairs.currency""",
+    "Clearing and bank accounts rolled forward",
+    "Per account and month: opening, what our documents brought and took, what others entered, closing; beside what "
+    "our documents should have moved, and the balance that QuickBooks shows now.",
+    """select account, currency, month, opening, received, returned, others, closing, expected_movement, difference,
+        books_balance
+    from recon.accounts_rolled order by account, currency, month""",
     (
-        Column("deposit_to", "Account"),
+        Column("account", "Account"),
         Column("currency", "Currency"),
+        Column("month", "Month", "month"),
+        _money("opening", "Opening"),
         _money("received", "Received"),
-        _money("returned", "Returned"),
-        _money("expected", "Expected movement"),
-        _money("actual", "In QuickBooks"),
+        _money("returned", "Refunded"),
+        _money("others", "Entries of others"),
+        _money("closing", "Closing"),
+        _money("expected_movement", "Expected movement"),
         _money("difference", "Difference"),
+        _money("books_balance", "Balance in QuickBooks"),
     ),
 )
 
@@ -397,8 +485,13 @@ SECTIONS: tuple[Section, ...] = (
     EXCEPTIONS_BY_CODE,
     AGEING,
     EXCEPTIONS,
+    DUPLICATES,
+    TWINS,
     ACCOUNTS,
     TAX,
+    BRIDGE,
+    CUTOFF,
+    NUMBERING,
     CLASSES,
     CONSERVATION,
     *PROFIT,

@@ -49,7 +49,13 @@ _LIVE: Mapping[str, Mapping[str, str]] = {
         "difference": "{shop}-{actual}",
         "explained": "{before_go_live}+{not_postable}+{held}+{restated}+{missing}-{differences}-{extras}",
     },
-    "accounts": {"expected": "{received}-{returned}", "difference": "{expected}-{actual}"},
+    "accounts": {
+        "closing": "{opening}+{received}-{returned}+{others}",
+        "difference": "{received}-{returned}-{expected_movement}",
+    },
+    "income_bridge": {
+        "unallocated": "ROUND({books_income}-{report_income}-{missing}-{differences}-{rounding}-{surplus}-{others},2)"
+    },
     "tax": {"difference": "{actual_tax}-{expected_tax}"},
     "conservation": {"remainder": "{amount}-{classed_amount}"},
 }

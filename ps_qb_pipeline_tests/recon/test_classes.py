@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
+import duckdb
 import pytest
 
 from ps_qb_pipeline_tests.recon.world import BANK, CLEARING, World
@@ -13,16 +16,28 @@ from ps_qb_pipeline_tests.recon.world import BANK, CLEARING, World
 DAY = date(2026, 1, 15)
 
 
-def agreeing() -> World:
-    """A world in which both sides agree: card, wire, foreign currency, discount and refund."""
-    world = World()
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A world in which both sides agree, in a file: card, wire, foreign currency, discount and refund."""
+    path = tmp_path_factory.mktemp("world") / "agreeing.duckdb"
+    world = World(con=duckdb.connect(str(path)))
     world.sale(1001)
     world.sale(1002, document="Invoice", customer=13)
     world.sale(1003, currency="USD", rate="0.9", customer=14)
     world.sale(1004, discount="3.00")
     world.sale(1005)  # a twin of 1001: same customer, day and amount
     world.refund(1, 1001)
-    return world
+    world.con.close()
+    return path, world.next_book_id
+
+
+@pytest.fixture
+def agreeing(kept: tuple[Path, int], tmp_path: Path) -> Iterator[World]:
+    """A copy of that world for one test to disturb."""
+    path, next_book_id = kept
+    con = duckdb.connect(str(shutil.copy(path, tmp_path / "world.duckdb")))
+    yield World(con=con, next_book_id=next_book_id, filled=True)
+    con.close()
 
 
 def proven(world: World) -> World:
@@ -34,9 +49,9 @@ def proven(world: World) -> World:
     return world
 
 
-def test_agreeing_sides_have_no_exception() -> None:
+def test_agreeing_sides_have_no_exception(agreeing: World) -> None:
     """Both sides equal, twins included: every object is matched and nothing is open."""
-    world = proven(agreeing())
+    world = proven(agreeing)
     assert world.codes() == {}
     assert world.all("select distinct class from recon.objects") == [("matched",)]
     assert world.all("select distinct open_difference from recon.open_difference") == [(0,)]
@@ -46,6 +61,27 @@ def by_hand(
     world: World, kind: str, number: str, account: str, item: str = "11", total: str = "12.00"
 ) -> None:
     world.book(kind, number, DAY, "EUR", Decimal(total), Decimal(0), 12, account, None, item=item)
+
+
+def paid_by_hand(world: World) -> None:
+    """A person's payment that settles our invoice once more."""
+    by_hand(world, "Payment", "x", BANK, "19")
+    invoice = world.all("select id from staging.quickbooks_documents where doc_number = 'PS1-1002'")[0][0]
+    world.con.execute(
+        "update staging.quickbooks_document_lines set linked_type = 'Invoice', linked_id = ?"
+        " where entity = 'Payment' and id = (select id from staging.quickbooks_documents where doc_number = 'x')",
+        [invoice],
+    )
+
+
+def journal(world: World, account: str) -> None:
+    """A person's journal entry on an account."""
+    by_hand(world, "JournalEntry", "7", "", "")
+    world.con.execute(
+        "update staging.quickbooks_document_lines set account_id = ?, posting_type = 'Debit'"
+        " where entity = 'JournalEntry'",
+        [account],
+    )
 
 
 KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
@@ -111,7 +147,10 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
     "our numbering without a source": (lambda w: by_hand(w, "SalesReceipt", "PS1-7777", ""), {"ORPHAN_IN_QBO": "12.00"}),
     "by hand on our clearing account": (lambda w: by_hand(w, "SalesReceipt", "1037", CLEARING, "19"), {"QBO_FOREIGN_LINE": "12.00"}),
     "by hand on our income account": (lambda w: by_hand(w, "Invoice", "1038", "", "11"), {"QBO_FOREIGN_LINE": "12.00"}),
-    "payment by hand": (lambda w: by_hand(w, "Payment", "x", BANK), {"PAYMENT_EXTRA": "12.00"}),
+    "payment by hand on our invoice": (lambda w: paid_by_hand(w), {"PAYMENT_EXTRA": "12.00"}),
+    "payment by hand on an invoice of others": (lambda w: by_hand(w, "Payment", "x", BANK, "19"), {}),
+    "journal entry on our clearing account": (lambda w: journal(w, "1"), {"QBO_FOREIGN_LINE": "12.00"}),
+    "journal entry elsewhere": (lambda w: journal(w, "5"), {}),
     "by hand elsewhere": (lambda w: by_hand(w, "Invoice", "1039", "", "19"), {}),
     "held order": (lambda w: w.unposted(1010, "held", "PS_IDENTITY_BREAK"), {"PS_IDENTITY_BREAK": "30.00"}),
     "held by a rule": (
@@ -158,9 +197,9 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_difference_has_its_code_and_money(kind: str) -> None:
+def test_each_kind_of_difference_has_its_code_and_money(kind: str, agreeing: World) -> None:
     """The kind comes out as its code with its amount, as nothing else, and the proof still holds."""
-    world = agreeing()
+    world = agreeing
     disturb, wanted = KINDS[kind]
     disturb(world)
     proven(world)
@@ -169,9 +208,9 @@ def test_each_kind_of_difference_has_its_code_and_money(kind: str) -> None:
     assert opened == sum(map(Decimal, wanted.values()))
 
 
-def test_an_object_that_the_ledger_forgot_fails_the_proof() -> None:
+def test_an_object_that_the_ledger_forgot_fails_the_proof(agreeing: World) -> None:
     """A paid order without a source row is unclassified: our bug, shown as such and never as an exception."""
-    world = agreeing()
+    world = agreeing
     world.con.execute("delete from ledger.sources where source_type = 'order' and source_id = 1001")
     world.run("recon")
     assert (
@@ -184,9 +223,9 @@ def test_an_object_that_the_ledger_forgot_fails_the_proof() -> None:
     assert world.all("select holds from recon.conservation where object_type = 'order'") == [(False,)]
 
 
-def test_an_unexplained_restatement_fails_the_proof() -> None:
+def test_an_unexplained_restatement_fails_the_proof(agreeing: World) -> None:
     """A document whose total is not its order's, with no finding that says why, is unclassified money."""
-    world = agreeing()
+    world = agreeing
     world.con.execute("update staging.prestashop_orders set total_paid_tax_incl = 31 where id = 1001")
     world.run("recon")
     assert world.all(
@@ -194,9 +233,9 @@ def test_an_unexplained_restatement_fails_the_proof() -> None:
     ) == [(1,)]
 
 
-def test_a_restatement_with_a_reason_is_explained() -> None:
+def test_a_restatement_with_a_reason_is_explained(agreeing: World) -> None:
     """The same with a finding on the order is a listed restatement, and nothing is unclassified."""
-    world = agreeing()
+    world = agreeing
     world.con.execute("update staging.prestashop_order_slip set total_products_tax_incl = 13 where id = 1")
     world.rows(
         "ledger.findings",
@@ -214,9 +253,9 @@ def test_a_restatement_with_a_reason_is_explained() -> None:
     ]
 
 
-def test_money_of_a_held_order_is_counted_once() -> None:
+def test_money_of_a_held_order_is_counted_once(agreeing: World) -> None:
     """A held order with its payment and slip held: its own gross, its slip's, and not the payment's again."""
-    world = agreeing()
+    world = agreeing
     world.unposted(1010, "held", "TAX_RESIDUE")
     moment = world.all("select date_add from staging.prestashop_orders where id = 1010")[0][0]
     world.rows(
@@ -228,17 +267,17 @@ def test_money_of_a_held_order_is_counted_once() -> None:
     assert world.codes() == {"TAX_RESIDUE": Decimal("30.00")}
 
 
-def test_age_is_counted_from_the_event_to_the_day_of_the_report() -> None:
+def test_age_is_counted_from_the_event_to_the_day_of_the_report(agreeing: World) -> None:
     """A document of 15 January is 26 days old on 10 February."""
-    world = agreeing()
+    world = agreeing
     world.delete_in_books("PS1-1001")
     proven(world)
     assert world.all("select age_days, age_bucket from recon.exceptions") == [(26, "15-30")]
 
 
-def test_a_refused_document_says_why() -> None:
+def test_a_refused_document_says_why(agreeing: World) -> None:
     """The refusal of QuickBooks stands in the message of what is missing."""
-    world = agreeing()
+    world = agreeing
     key = world.sale(1011, booked=False)
     world.intent(key, "SalesReceipt", "PS1-1011", "", Decimal(30), state="REJECTED")
     world.con.execute("update control.intents set fault_message = 'Account is inactive' where key = ?", [key])

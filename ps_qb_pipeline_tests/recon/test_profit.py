@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ps_qb_pipeline_tests.recon.world import World
+from ps_qb_pipeline_tests.recon.world import CLEARING, World
 
 
 def lines(world: World, columns: str, where: str = "true") -> list[tuple[object, ...]]:
@@ -117,3 +118,58 @@ def test_no_cent_of_a_discount_is_lost(documents: list[Lines]) -> None:
         "select document_key, sum(discounts), sum(income) from marts.profit_lines group by document_key order by 1"
     )
     assert found == wanted
+
+
+def test_profit_is_bridged_to_the_books() -> None:
+    """Missing, edited, moved, surplus and strange documents are steps of the bridge; nothing is unallocated."""
+    world = World()
+    for order in (1001, 1002, 1003, 1004):
+        world.sale(order)
+    world.sale(1005, currency="USD", rate="0.913")
+    world.refund(1, 1001)
+    world.sale(1006, booked=False)
+    world.edit("PS1-1002", total=Decimal("36.00"), total_tax=Decimal("6.00"))
+    world.con.execute(
+        "update staging.quickbooks_document_lines set amount = 30 where id = (select id from staging.quickbooks_documents where doc_number = 'PS1-1002')"
+    )
+    world.edit("PS1-1003", txn_date=date(2026, 2, 3))
+    world.book(
+        "SalesReceipt",
+        "PS1-1004",
+        date(2026, 1, 15),
+        "EUR",
+        Decimal(30),
+        Decimal(5),
+        12,
+        CLEARING,
+        "1|sale|1004|0",
+    )
+    world.book("Invoice", "88", date(2026, 1, 20), "EUR", Decimal(120), Decimal(20), 12, "", None)
+    world.run()
+    assert world.all(
+        "select month, report_income, missing, differences, surplus, others, books_income, unallocated"
+        " from marts.income_bridge order by month"
+    ) == [
+        (date(2026, 1, 1), Decimal("137.83"), -25, -20, 25, 100, Decimal("217.83"), 0),
+        (date(2026, 2, 1), 0, 0, 25, 0, 0, 25, 0),
+    ]
+
+
+def test_accounts_roll_forward_to_what_the_books_hold() -> None:
+    """Receipts less refunds plus the entries of others are the closing; a missing document is the difference."""
+    world = World()
+    world.sale(1001)
+    world.sale(1002, day=date(2026, 2, 1))
+    world.refund(1, 1001)
+    world.delete_in_books("PS1-1002")
+    world.book("Transfer", "T1", date(2026, 1, 31), "EUR", Decimal(10), Decimal(0), 12, "", None)
+    world.con.execute(
+        "update staging.quickbooks_documents set from_account_id = '1' where entity = 'Transfer'"
+    )
+    world.run("recon")
+    assert world.all(
+        "select month, opening, received, returned, others, closing, difference from recon.accounts_rolled order by month"
+    ) == [
+        (date(2026, 1, 1), 0, 30, 12, -10, 8, 0),
+        (date(2026, 2, 1), 8, 0, 0, 0, 8, -30),
+    ]

@@ -43,8 +43,12 @@ class World:
 
     con: duckdb.DuckDBPyConnection = field(default_factory=duckdb.connect)
     next_book_id: int = 100
+    filled: bool = False
+    """Whether ``con`` already holds a world that was kept."""
 
     def __post_init__(self) -> None:
+        if self.filled:
+            return
         create_tables(self.con)
         _staging_tables(self.con)
         self.rows("staging.prestashop_currencies", {"id": 1, "iso_code": "EUR"}, {"id": 2, "iso_code": "USD"})

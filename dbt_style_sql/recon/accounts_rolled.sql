@@ -1,0 +1,155 @@
+-- The roll-forward of every account that our documents are paid into or out of.
+-- Grain: one row per account and month, in the currency of its documents.
+with
+
+accounts as (
+    select
+        id,
+        fully_qualified_name as account,
+        current_balance
+    from staging.quickbooks_accounts
+),
+
+documents as (
+    select
+        *,
+        cast(date_trunc('month', txn_date) as date) as month
+    from staging.quickbooks_documents
+    where not coalesce(deleted, false) and not coalesce(voided, false)
+),
+
+pairs as (
+    select
+        pairs.currency,
+        cast(date_trunc('month', pairs.txn_date) as date) as month,
+        pairs.measure,
+        pairs.total,
+        pairs.books_entity,
+        pairs.books_id,
+        pairs.live,
+        pairs.held,
+        ledger_documents.deposit_to as account
+    from recon.pairs as pairs
+    inner join ledger.documents as ledger_documents using (key)
+    where ledger_documents.deposit_to <> ''
+),
+
+ours as (
+    select distinct
+        accounts.id as account_id,
+        pairs.account,
+        accounts.current_balance
+    from pairs
+    inner join accounts using (account)
+),
+
+expected as (
+    select
+        account,
+        currency,
+        month,
+        sum(if(measure = 'refunds', 0, total)) as expected_in,
+        sum(if(measure = 'refunds', total, 0)) as expected_out
+    from pairs
+    where not held
+    group by all
+),
+
+claims as (
+    select
+        entity,
+        id
+    from recon.books_claims
+    where stem is not null and live
+),
+
+moves as (
+    select
+        ours.account,
+        documents.currency,
+        documents.month,
+        claims.id is not null as by_us,
+        if(documents.entity in ('RefundReceipt', 'CreditMemo'), -documents.total, documents.total)
+            as amount
+    from documents
+    inner join ours on documents.deposit_to_id = ours.account_id
+    left join claims using (entity, id)
+    union all by name
+    select
+        ours.account,
+        documents.currency,
+        documents.month,
+        claims.id is not null as by_us,
+        -documents.total as amount
+    from documents
+    inner join ours on documents.from_account_id = ours.account_id
+    left join claims using (entity, id)
+    union all by name
+    select
+        ours.account,
+        documents.currency,
+        documents.month,
+        false as by_us,
+        case
+            when lines.posting_type = 'Credit' then -lines.amount
+            when documents.entity = 'Deposit' then -lines.amount
+            else lines.amount
+        end as amount
+    from documents
+    inner join staging.quickbooks_document_lines as lines using (entity, id)
+    inner join ours on lines.account_id = ours.account_id
+    where documents.entity in ('JournalEntry', 'Deposit', 'Purchase')
+),
+
+actual as (
+    select
+        account,
+        currency,
+        month,
+        sum(if(by_us and amount > 0, amount, 0)) as received,
+        sum(if(by_us and amount < 0, -amount, 0)) as returned,
+        sum(if(not by_us, amount, 0)) as others
+    from moves
+    group by all
+),
+
+joined as (
+    select
+        account,
+        currency,
+        month,
+        coalesce(expected.expected_in, 0) as expected_in,
+        coalesce(expected.expected_out, 0) as expected_out,
+        coalesce(actual.received, 0) as received,
+        coalesce(actual.returned, 0) as returned,
+        coalesce(actual.others, 0) as others
+    from expected
+    full outer join actual using (account, currency, month)
+),
+
+final as (
+    select
+        joined.account,
+        joined.currency,
+        joined.month,
+        cast(
+            sum(received - returned + others) over upto - (received - returned + others)
+            as decimal(18, 2)
+        ) as opening,
+        cast(received as decimal(18, 2)) as received,
+        cast(returned as decimal(18, 2)) as returned,
+        cast(others as decimal(18, 2)) as others,
+        cast(sum(received - returned + others) over upto as decimal(18, 2)) as closing,
+        cast(expected_in - expected_out as decimal(18, 2)) as expected_movement,
+        cast(received - returned - (expected_in - expected_out) as decimal(18, 2)) as difference,
+        -- The balance that QuickBooks shows today stands beside the newest month.
+        if(
+            row_number() over (partition by joined.account order by joined.month desc) = 1,
+            cast(ours.current_balance as decimal(18, 2)), null
+        ) as books_balance
+    from joined
+    left join ours using (account)
+    window upto as (partition by joined.account, joined.currency order by joined.month)
+)
+
+select * from final
