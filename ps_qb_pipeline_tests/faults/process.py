@@ -8,7 +8,9 @@ nothing that the dying code still does (``finally`` blocks) has any effect, as w
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from greenlet import greenlet
@@ -37,7 +39,7 @@ class Fate(Protocol):
 class Process:
     """One process; ``run`` starts a piece of work in it and returns when the scheduler says so."""
 
-    def __init__(self, name: str, url: str, clock: SimClock, fate: Fate) -> None:
+    def __init__(self, name: str, path: Path, clock: SimClock, fate: Fate) -> None:
         self.name = name
         self.clock = clock
         self.fate = fate
@@ -45,7 +47,7 @@ class Process:
         self.masked = 0
         self.hooks = 0
         self.in_transaction = False
-        self.engine = _engine(url, self)
+        self.engine = engine_for(name, path, self)
 
     def hook(self, name: str) -> None:
         """A crash point."""
@@ -80,15 +82,30 @@ class ProcessClock(SimClock):
         self.process.hook("sleep")
 
 
-def _engine(url: str, process: Process) -> Engine:
-    engine = connect(url, busy_timeout=0.2)
-    factory = _faulty(process)
+class _Slot:
+    """An engine that outlives days: compiling SQL anew for each would take longer than a short day."""
 
-    def use(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
-        parameters["factory"] = factory
+    def __init__(self) -> None:
+        self.path = Path()
+        self.process: Process | None = None
+        self.engine = connect(f"sqlite:///{tempfile.gettempdir()}/psqb-slot-{id(self)}", busy_timeout=0.2)
+        event.listen(self.engine, "do_connect", self._use)
 
-    event.listen(engine, "do_connect", use)
-    return engine
+    def _use(self, _dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> None:
+        arguments[0] = str(self.path)
+        if self.process is not None:
+            parameters["factory"] = _faulty(self.process)
+
+
+_SLOTS: dict[str, _Slot] = {}
+
+
+def engine_for(slot: str, path: Path, process: Process | None = None) -> Engine:
+    """The engine of this slot, on another day's file from now on."""
+    found = _SLOTS.setdefault(slot, _Slot())
+    found.engine.dispose()
+    found.path, found.process = path, process
+    return found.engine
 
 
 _ERRORS: dict[str, Callable[[], Exception]] = {
