@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import duckdb
+import pyarrow as pa
 
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.warehouse import changes, orphans, shop_rows
+from ps_qb_pipeline.warehouse import changes, daily, orphans, shop_rows
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 from ps_qb_pipeline.warehouse.translation import Translator, Written, translator
@@ -58,20 +59,23 @@ def refresh_ledger(
     *,
     processes: int | None = None,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> LedgerResult:
     """Brings the ledger up to what has landed: the same as building it anew, in less time.
 
     Only the references that the news bears on are translated again; all of them when a setting, a tax,
-    a state or the code of accounting changed, or when most orders did.
+    a state or the code of accounting changed, when most orders did, or when days are posted as summaries.
     """
     started = time.perf_counter()
     create_tables(con)
     changes.note_besides(con, policy)
     made_by = changes.version(policy, go_live)
-    if changes.quiet(con, made_by):
+    if changes.quiet(con, made_by) and not daily.wanted(policy):
         return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0)
-    wanted = changes.references(con, made_by)
-    return build_ledger(con, policy, go_live, references=wanted, processes=processes, progress=progress)
+    wanted = None if daily.wanted(policy) else changes.references(con, made_by)
+    return build_ledger(
+        con, policy, go_live, references=wanted, processes=processes, progress=progress, now=now
+    )
 
 
 def build_ledger(
@@ -82,12 +86,14 @@ def build_ledger(
     references: Iterable[str] | None = None,
     processes: int | None = None,
     progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> LedgerResult:
     """Translates the orders of ``references`` (None: all) and replaces their part of the ledger.
 
     Who names ``references`` vouches that nothing else has changed. ``processes`` limits the processes
     that translate; None takes what the machine has when the work is worth it. An order that accounting
-    cannot digest is held as ``POISON_RECORD``, alone.
+    cannot digest is held as ``POISON_RECORD``, alone. Daily summaries take all orders; with ``now``
+    (shop-local) they leave out days that are not over.
     """
     started = time.perf_counter()
     create_tables(con)
@@ -101,14 +107,13 @@ def build_ledger(
     done = 0
     with _translating(made, workers) as translate:
         for written in translate(shop_rows.chunks(con, wanted)):
-            for name, table in written.tables.items():
-                con.register("arriving", table)
-                con.execute(f"insert into {_pending(name)} by name select * from arriving")
-                con.unregister("arriving")
+            _append(con, written.tables)
             done += written.orders
             if progress:
                 progress(done, total)
     orphans.write(con)
+    if daily.wanted(policy):
+        daily.join_days(con, policy, now, lambda tables: _append(con, tables))
     _settle_shared(con)
     with _transaction(con):
         if wanted is None:
@@ -118,6 +123,13 @@ def build_ledger(
         changes.remember(con, changes.version(policy, go_live), read_to)
     seconds = time.perf_counter() - started
     return LedgerResult(done, _sizes(con), seconds, workers, None if wanted is None else len(wanted))
+
+
+def _append(con: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
+    for name, table in tables.items():
+        con.register("arriving", table)
+        con.execute(f"insert into {_pending(name)} by name select * from arriving")
+        con.unregister("arriving")
 
 
 def _sizes(con: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from ps_qb_pipeline.accounting import intake, translate
-from ps_qb_pipeline.accounting.documents import Document, Source, Translation, to_json
+from ps_qb_pipeline.accounting.documents import Customer, Document, Source, Translation, to_json
 from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.shop import Poison, ReferenceGroup, Shop
@@ -90,6 +90,18 @@ def translator(
     read = {name: shop_rows.rows(table) for name, table in lookups.items()}
     shop = intake.read_shop({**read, **{name: shop_rows.rows(table) for name, table in catalogue.items()}})
     return Translator(read, shop, policy, go_live, poisoned or {})
+
+
+def ledger_rows(documents: Iterable[Document], customers: Iterable[Customer]) -> dict[str, pa.Table]:
+    """The ledger rows of documents and cards alone, by table."""
+    rows: Rows = {name: [] for name in LEDGER}
+    for document in documents:
+        _lay_out_document(document, rows)
+    rows["ledger.customers"] += (
+        (customer.key, to_json(customer), customer.display_name, customer.currency, 0)
+        for customer in customers
+    )
+    return {name: _table(name, found) for name, found in rows.items() if found}
 
 
 def encode(table: pa.Table) -> bytes:

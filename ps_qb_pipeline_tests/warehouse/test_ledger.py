@@ -378,6 +378,72 @@ def test_what_was_posted_since_brings_its_order_back(built):
     assert refresh(built, policy=closed).references == 0
 
 
+DAILY = replace(POLICY, posting="daily")
+
+
+def test_days_become_summaries_with_every_cent_of_their_members(built):
+    """The documents of a day are joined; money and sources are all still there."""
+    before = built.execute(
+        "select type, currency, sum(total), sum(total_tax) from ledger.documents"
+        " where type in ('SalesReceipt', 'RefundReceipt') group by all order by all"
+    ).fetchall()
+    count = built.execute("select count(*) from ledger.sources").fetchall()
+    ledger.build_ledger(built, DAILY, GO_LIVE)
+    after = built.execute(
+        "select type, currency, sum(total), sum(total_tax) from ledger.documents"
+        " where type in ('SalesReceipt', 'RefundReceipt') group by all order by all"
+    ).fetchall()
+    assert after == before
+    assert built.execute("select count(*) from ledger.sources").fetchall() == count
+    assert built.execute("select count(*) from ledger.documents where role = 'summary'").fetchall()[0][0] > 10
+    strays = "select count(*) from ledger.sources where status = 'postable' and document_key not in (select key from ledger.documents)"
+    assert built.execute(strays).fetchall() == [(0,)]
+    orphaned = (
+        "select count(*) from ledger.lines where document_key not in (select key from ledger.documents)"
+    )
+    assert built.execute(orphaned).fetchall() == [(0,)]
+
+
+def test_an_open_day_waits(built):
+    """Before the first day is over, its sales are no documents yet, and their sources say why."""
+    ledger.build_ledger(built, DAILY, GO_LIVE, now=datetime(2023, 1, 1, 12))  # noqa: DTZ001 -- shop-local
+    waiting = sources(built, "reason = 'day_open'")
+    assert waiting
+    assert {row[2] for row in waiting} == {"not_postable"}
+    assert built.execute("select count(*) from ledger.documents where role = 'summary'").fetchall() == [(0,)]
+
+
+def test_a_held_order_is_in_no_summary(built):
+    """What a rule holds stays by itself, so that holding it holds nothing else."""
+    (key,) = built.execute(
+        "select key from ledger.documents where type = 'SalesReceipt' order by order_id limit 1"
+    ).fetchall()[0]
+    order = int(key.split("|")[2])
+    built.execute("insert into validation.holds (table_name, rule, order_id) values ('t', 'r', ?)", [order])
+    ledger.build_ledger(built, DAILY, GO_LIVE)
+    assert built.execute("select count(*) from ledger.documents where key = ?", [key]).fetchall() == [(1,)]
+
+
+def test_a_posted_summary_keeps_its_members(built):
+    """What comes after a summary was posted makes a document of its own."""
+    (order,) = built.execute(
+        "select order_id from ledger.documents where type = 'SalesReceipt' order by order_id limit 1"
+    ).fetchall()[0]
+    land_again(built, "orders", f"id = {order}", deleted_at_source="true")
+    incremental.supersede(built, STAGING)
+    ledger.build_ledger(built, DAILY, GO_LIVE)
+    first = content(built)["ledger.documents"]
+    keys = [row[0] for row in first if row[2] == "summary"]
+    posted = [{"key": key, "state": "CONFIRMED", "operation": "create"} for key in keys]
+    replace_rows(built, "control.intents", posted)
+    land_again(built, "orders", f"id = {order}", deleted_at_source="false")
+    incremental.supersede(built, STAGING)
+    ledger.build_ledger(built, DAILY, GO_LIVE)
+    second = content(built)["ledger.documents"]
+    assert set(first) <= set(second)
+    assert len(second) > len(first)
+
+
 class Noticing(dict):
     """A row that remembers which columns anybody asked for."""
 
