@@ -13,6 +13,7 @@ from typing import Any
 Json = dict[str, Any]
 
 CENT = Decimal("0.01")
+WHOLE_CURRENCIES = frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split())
 
 
 def loads(text: bytes | str) -> Any:
@@ -52,9 +53,10 @@ def amount(value: Any) -> Decimal:
     return Decimal(0) if number is None else money(number)
 
 
-def money(number: Decimal) -> Decimal:
-    """Round half up to the cent, without a negative zero."""
-    return number.quantize(CENT, rounding=ROUND_HALF_UP) + 0
+def money(number: Decimal, currency: str = "") -> Decimal:
+    """Round half up to the minor unit of a currency (the cent, if none is named), without a negative zero."""
+    unit = Decimal(1) if currency in WHOLE_CURRENCIES else CENT
+    return number.quantize(unit, rounding=ROUND_HALF_UP) + 0
 
 
 def cents(number: Decimal) -> int:

@@ -43,8 +43,9 @@ def prepare(company: Company, body: Json, details: frozenset[str], before: Json 
     known = {str(line.get("Id")) for line in (before or {}).get("Line", []) if line.get("Id")}
     highest = max([int(ident) for ident in known if ident.isdigit()] or [0])
     discount: Json = {}
+    code = ref(body.get("CurrencyRef"))
     for position, line in enumerate(given, start=1):
-        _check(company, line, details)
+        _check(company, line, details, code)
         if line["DetailType"] == "DiscountLineDetail":
             if discount:
                 raise faults.business("A transaction may have one discount line.", "Line")
@@ -57,7 +58,7 @@ def prepare(company: Company, body: Json, details: frozenset[str], before: Json 
     return discount
 
 
-def _check(company: Company, line: Json, details: frozenset[str]) -> None:
+def _check(company: Company, line: Json, details: frozenset[str], code: str) -> None:
     kind = line.get("DetailType")
     if not kind:
         raise faults.required("Line.DetailType")
@@ -71,13 +72,13 @@ def _check(company: Company, line: Json, details: frozenset[str]) -> None:
     if kind not in {"DiscountLineDetail", "GroupLineDetail"} and kind not in line:
         line[kind] = {}
     if kind == "GroupLineDetail":
-        _bundle(company, line)
+        _bundle(company, line, code)
         return
     if kind == "DiscountLineDetail":
         return
     detail = line[kind]
     if kind in ITEM_DETAILS:
-        _price(company, line, detail)
+        _price(company, line, detail, code)
     if "Amount" not in line:
         raise faults.required("Line.Amount")
     line["Amount"] = amount(line["Amount"])
@@ -85,13 +86,15 @@ def _check(company: Company, line: Json, details: frozenset[str]) -> None:
         _sold(company, line, detail)
 
 
-def _price(company: Company, line: Json, detail: Json) -> None:
+def _price(company: Company, line: Json, detail: Json, code: str) -> None:
     quantity, price = decimal(detail.get("Qty")), decimal(detail.get("UnitPrice"))
     if "Amount" not in line and price is not None:
-        line["Amount"] = money((1 if quantity is None else quantity) * price)
+        line["Amount"] = money((1 if quantity is None else quantity) * price, code)
     if quantity is None or price is None or (not quantity and not price and line["Amount"]):
         return  # clients send zeros for what they do not use, and the service takes them for absent
     product = money(quantity * price)
+    if amount(line["Amount"]) == money(quantity * price, code):
+        return
     allowed = CENT if company.switches.amount_tolerance == "cent" else Decimal(0)
     if abs(product - amount(line["Amount"])) > allowed:
         raise faults.wrong_product(line["Amount"])
@@ -117,7 +120,7 @@ def _sold(company: Company, line: Json, detail: Json) -> None:
         raise faults.negative("Line.Amount")
 
 
-def _bundle(company: Company, line: Json) -> None:
+def _bundle(company: Company, line: Json, code: str) -> None:
     detail = line.get("GroupLineDetail") or {}
     item = company.require("Item", ref(detail.get("GroupItemRef")), "GroupItemRef")
     quantity = decimal(detail.get("Quantity")) or Decimal(1)
@@ -125,7 +128,7 @@ def _bundle(company: Company, line: Json) -> None:
         parts = item.get("ItemGroupDetail", {}).get("ItemGroupLine", [])
         detail["Line"] = [_part(company, part, quantity) for part in parts]
     for inner in detail["Line"]:
-        _check(company, inner, frozenset({"SalesItemLineDetail", "DescriptionOnly"}))
+        _check(company, inner, frozenset({"SalesItemLineDetail", "DescriptionOnly"}), code)
     detail["Quantity"] = quantity
     line["GroupLineDetail"] = detail
     line["Amount"] = sum((amount(inner.get("Amount")) for inner in detail["Line"]), Decimal(0))

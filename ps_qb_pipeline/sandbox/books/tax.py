@@ -76,9 +76,10 @@ def _global(company: Company, body: Json, discount: Decimal, *, purchase: bool) 
     taxed = _coded(company, body)
     if mode == INCLUSIVE:
         _net_of_gross(company, taxed, purchase=purchase)
+    code = ref(body.get("CurrencyRef"))
     rates = _bases(company, taxed, discount, purchase=purchase)
     for rate in rates.values():
-        rate.tax = money(rate.base * rate.percent / HUNDRED)
+        rate.tax = money(rate.base * rate.percent / HUNDRED, code)
     if mode == INCLUSIVE:
         _tax_of_gross(company, taxed, rates, purchase=purchase)
     _override(company, rates, sent)

@@ -253,3 +253,13 @@ def test_a_us_company_may_be_strict_about_characters(us):
     us.company.switches.change({"us_charset": "latin1"})
     assert us.code("POST", "customer", {"DisplayName": "Łucja"}) == "2040"
     assert us.create("Customer", {"DisplayName": "Zoë"})["Id"]
+
+
+def test_tax_is_rounded_to_the_minor_unit_of_the_currency(ie):
+    """A yen has no cents: its tax is whole yen."""
+    customer = ie.create("Customer", {"DisplayName": "Yen", "CurrencyRef": {"value": "JPY"}})
+    body = ie.receipt(
+        ie.line(105, code="Standard 23%"), CustomerRef={"value": customer["Id"]}, CurrencyRef={"value": "JPY"}
+    )
+    made = ie.create("Invoice", body)
+    assert (made["TxnTaxDetail"]["TotalTax"], made["TotalAmt"]) == (24, 129)
