@@ -31,7 +31,7 @@ from ps_qb_pipeline.quickbooks.oauth import App, Tokens, renew
 
 LEASE_SECONDS = 90.0
 """Longer than discovery and refresh may take together."""
-HAND_OVER_SECONDS = 15.0
+HAND_OVER_SECONDS = 10.0
 """Long enough for a process to start; a worker killed meanwhile delays the others by no more."""
 PATIENCE = timedelta(seconds=3 * LEASE_SECONDS)
 POLL_SECONDS = 0.2
