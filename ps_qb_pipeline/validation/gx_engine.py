@@ -27,6 +27,9 @@ from ps_qb_pipeline.validation import expressions
 from ps_qb_pipeline.validation.outcomes import SHOWN, Outcome
 from ps_qb_pipeline.validation.rules import Rule
 
+LIMIT = 250_000
+"""How many rows of a relation are looked at: the newest. The SQL engine looks at all; this one holds them in memory."""
+
 ROW = "_row_id"
 """The column of the DataFrame that names a row; it holds the row's id."""
 
@@ -37,8 +40,11 @@ def evaluate(
     *,
     pii: Mapping[str, Collection[str]] | None = None,
     docs: Path | None = None,
+    limit: int = LIMIT,
 ) -> list[Outcome]:
     """The outcome of every rule, in the order given; ``pii`` names the columns of personal data by relation.
+
+    Of a relation with more than ``limit`` rows, those with the highest ids are looked at (``evaluated``).
 
     ``docs`` is a folder for Data Docs (``gx/uncommitted/data_docs/local_site/index.html`` in it).
     Assertions are SQL and nothing else: they have no outcome here. A crash inside Great Expectations is an outcome with ``error``, never a failed rule.
@@ -50,7 +56,7 @@ def evaluate(
         )
         for (table, where), group in groupby(ordered, key=lambda rule: (rule.table, rule.where)):
             personal = frozenset((pii or {}).get(table, ()))
-            for outcome in _slice(con, context, table, where, list(group), personal):
+            for outcome in _slice(con, context, table, where, list(group), personal, limit):
                 by_rule[table, outcome.rule.name] = outcome
         if docs is not None:
             context.build_data_docs()
@@ -83,15 +89,20 @@ def _slice(
     where: str,
     rules: list[Rule],
     personal: frozenset[str],
+    limit: int,
 ) -> list[Outcome]:
     started = time.perf_counter()
     try:
-        frame = _frame(con, table, where, rules, personal)
+        frame = _frame(con, table, where, rules, personal, limit)
     except (duckdb.Error, expressions.UnknownExpression) as error:
         if len(rules) == 1:
             message = str(error).strip().split("\n", 1)[0]
             return [_crashed(rules[0], message, time.perf_counter() - started)]
-        return [outcome for rule in rules for outcome in _slice(con, context, table, where, [rule], personal)]
+        return [
+            outcome
+            for rule in rules
+            for outcome in _slice(con, context, table, where, [rule], personal, limit)
+        ]
     name = f"{table}{'_' + hashlib.sha256(where.encode()).hexdigest()[:8] if where else ''}"
     results = {
         result.expectation_config.meta["rule"]: result
@@ -120,14 +131,20 @@ def _validate(context: Any, name: str, frame: Any, expectations: list[Any]) -> l
 
 
 def _frame(
-    con: duckdb.DuckDBPyConnection, table: str, where: str, rules: list[Rule], personal: frozenset[str]
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    where: str,
+    rules: list[Rule],
+    personal: frozenset[str],
+    limit: int,
 ) -> Any:
     """The rows in scope: the columns that rules look at, and one column of verdicts for each condition."""
     import pandas as pd
 
     columns = list(dict.fromkeys(column for rule in rules for column in rule.columns))
     selected = ", ".join([f'"{rules[0].id_column}" as {ROW}', *(f'"{column}"' for column in columns)])
-    sql = f"select {selected} from {table}" + (f" where {where}" if where else "")
+    scope = f" where {where}" if where else ""
+    sql = f"select {selected} from {table}{scope} order by 1 desc limit {limit}"
     rows = con.execute(sql).fetchall()
     values = {name: [row[place] for row in rows] for place, name in enumerate([ROW, *columns])}
     for rule in rules:

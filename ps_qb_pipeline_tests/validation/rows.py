@@ -12,7 +12,7 @@ CONTRACT = read_contract(
     {
         "id_column": "id",
         "source": {"type": "order", "id": "id", "order": "id"},
-        "columns": {"email": {"type": "varchar", "pii": True}},
+        "columns": {"id": {"type": "bigint"}, "email": {"type": "varchar", "pii": True}},
         "unique": [
             "id",
             ["reference", "cart"],

@@ -64,6 +64,16 @@ def test_a_crash_of_great_expectations_is_no_failed_rule():
     assert absent.verdict == "error"
 
 
+def test_of_many_rows_the_newest_are_looked_at():
+    """Memory stays bounded: a relation beyond the limit is looked at from its newest row down."""
+    rows = [GOOD | {"id": number, "cart": number, "email": str(number), "rate": 0} for number in range(1, 31)]
+    rule = next(rule for rule in CONTRACT.rules if rule.name == "range_rate")
+    with duckdb.connect() as con:
+        fill(con, rows)
+        (outcome,) = gx_engine.evaluate(con, [rule], limit=10)
+    assert (outcome.evaluated, outcome.failing, outcome.failing_ids[0]) == (10, 10, "21")
+
+
 def test_data_docs_are_written_without_personal_data(tmp_path):
     """The docs tell of the failure; the address that failed is nowhere in them."""
     with duckdb.connect() as con:

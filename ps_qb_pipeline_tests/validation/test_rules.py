@@ -94,8 +94,12 @@ def test_what_cannot_be_held_blocks():
         ({"not_null": ["a", "a"]}, "not_null_a: two rules of this name"),
         ({"source": {"type": "order"}, "not_null": ["a"]}, "source: must hold type, id and order"),
         (
-            {"columns": {"a": {"pii": True}}, "accepted_values": {"a": ["x"]}},
+            {"id_column": "a", "columns": {"a": {"pii": True}}, "accepted_values": {"a": ["x"]}},
             "accepted_values_a: a column of personal data shows no values",
+        ),
+        (
+            {"columns": {"a": {}}, "not_null": ["a"]},
+            "id_column: rules name their failing rows by 'id', which is not",
         ),
         ({"not_null": [{"column": "a", "on_fail": "hold"}]}, "not_null_a: on_fail: hold needs source"),
     ],
