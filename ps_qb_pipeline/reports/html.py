@@ -7,21 +7,20 @@ Everything that comes from data is escaped by the template; only our own SVG is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ps_qb_pipeline.reports.charts import pictures
 from ps_qb_pipeline.reports.front import by_currency, front
+from ps_qb_pipeline.reports.ladder import ladders
+from ps_qb_pipeline.reports.method import METHOD
 from ps_qb_pipeline.reports.model import Report
 from ps_qb_pipeline.reports.story import OrderStory
-from ps_qb_pipeline.reports.table import Column, Table
+from ps_qb_pipeline.reports.table import NUMERIC, Column, Table, sums_of
 from ps_qb_pipeline.reports.words import show
 
 ROWS_SHOWN = 50
 """How many rows of a table the page shows; the workbook has them all."""
-
-NUMERIC = frozenset({"money", "integer", "id", "quantity", "rate", "percent"})
 
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tie-out": ("Does it tie out?", ("tie_out", "open_difference")),
@@ -75,6 +74,7 @@ def report_html(report: Report) -> str:
         charts=_CHARTS,
         pictures=pictures(report),
         rows_shown=ROWS_SHOWN,
+        method=METHOD,
         told={story.order_id for story in report.stories},
     )
 
@@ -106,9 +106,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters["show"] = show
-    environment.globals.update(
-        shown_columns=_shown_columns, totals=_totals, ladders=_ladders, numeric=NUMERIC
-    )
+    environment.globals.update(shown_columns=_shown_columns, totals=sums_of, ladders=ladders, numeric=NUMERIC)
     return environment
 
 
@@ -120,57 +118,3 @@ def _shown_columns(table: Table) -> list[tuple[int, Column]]:
         for place, column in enumerate(table.columns)
         if column.name not in hidden and any(row[place] not in (None, "") for row in table.rows)
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rung:
-    """One row of the tie-out turned on its side: a step, and its value for each measure."""
-
-    title: str
-    values: tuple[Any, ...]
-    strong: bool
-
-
-_RUNGS = (
-    ("shop", "In the shop"),
-    ("before_go_live", "less: from before the start"),
-    ("not_postable", "less: not to be booked (never paid, cancelled, …)"),
-    ("held", "less: held back"),
-    ("restated", "less: booked at another amount, for a listed reason"),
-    ("expected", "Expected in QuickBooks"),
-    ("missing", "less: missing there"),
-    ("differences", "plus: differences in documents that are there"),
-    ("extras", "plus: surplus documents"),
-    ("actual", "In QuickBooks"),
-    ("unclassified", "Unexplained (must be 0.00)"),
-)
-_STRONG = frozenset({"shop", "expected", "actual", "unclassified"})
-
-
-def _ladders(table: Table) -> list[tuple[str, list[str], list[_Rung]]]:
-    """The tie-out as one ladder a currency: steps downwards, measures across."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in table.records():
-        rows.setdefault(row["currency"], []).append(row)
-    return [
-        (
-            currency,
-            [row["measure"] for row in measures],
-            [_Rung(title, tuple(row[name] for row in measures), name in _STRONG) for name, title in _RUNGS],
-        )
-        for currency, measures in rows.items()
-    ]
-
-
-def _totals(table: Table) -> dict[int, Any]:
-    """The sums of the summed columns, where every row is in one currency and none is left out."""
-    currencies = (
-        set(table.column("currency")) if "currency" in {column.name for column in table.columns} else set()
-    )
-    if table.left_out or len(currencies) > 1 or not table.rows:
-        return {}
-    return {
-        place: sum(row[place] for row in table.rows if row[place] is not None)
-        for place, column in enumerate(table.columns)
-        if column.summed
-    }

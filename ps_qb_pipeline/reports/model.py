@@ -40,6 +40,12 @@ class Cover:
     run_id: str
     version: str
     status: str = "Draft"
+    period: str = ""
+    """The month that the report closes, ``2026-10``; empty for everything until now."""
+    preparer: str = ""
+    approver: str = ""
+    snapshot: str = ""
+    """Hash of the frozen tables, once the period is closed."""
 
 
 @dataclass(frozen=True, slots=True)

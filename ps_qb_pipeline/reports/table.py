@@ -26,6 +26,10 @@ Kind = Literal[
 ``id`` a whole number that is no quantity."""
 
 
+NUMERIC = frozenset({"money", "integer", "id", "quantity", "rate", "percent"})
+"""The kinds that are set to the right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table. ``summed`` columns get a total where the rows are of one currency."""
@@ -56,3 +60,17 @@ class Table:
         """The rows by column name."""
         names = [column.name for column in self.columns]
         return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+def sums_of(table: Table) -> dict[int, Any]:
+    """The sums of the summed columns by place, where every row is in one currency and none is left out."""
+    currencies = (
+        set(table.column("currency")) if "currency" in {column.name for column in table.columns} else set()
+    )
+    if table.left_out or len(currencies) > 1 or not table.rows:
+        return {}
+    return {
+        place: sum(row[place] for row in table.rows if row[place] is not None)
+        for place, column in enumerate(table.columns)
+        if column.summed
+    }

@@ -1,0 +1,57 @@
+"""The detail behind the report as CSV and Parquet files.
+
+What lives here: which tables are written and how. What does not: any figure. Parquet keeps every
+value as it is; in CSV a text that a spreadsheet would take for a formula gets an apostrophe, and
+control characters are left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+DETAILS: dict[str, str] = {
+    "exceptions": "select * from recon.exceptions order by id, amount",
+    "objects": "select * from recon.objects order by side, object_type, object_id",
+    "documents": """select pairs.* exclude (differences), documents.customer_key, documents.deposit_to,
+        documents.exchange_rate, documents.home_total
+        from recon.pairs as pairs inner join ledger.documents as documents using (key) order by pairs.key""",
+    "notes": "select * from recon.notes order by code, order_id, source_type, source_id, document_key",
+    "tie_out": "select * from recon.tie_out order by currency, measure",
+    "tax": "select * from recon.tax_tie_out order by currency, month, country, rate, code",
+    "accounts": "select * from recon.accounts_rolled order by account, currency, month",
+    "profit_lines": "select * from marts.profit_lines order by document_key, line_no",
+    "income_bridge": "select * from marts.income_bridge order by month",
+}
+"""File name to query; the order of the rows is fixed, so that the same data give the same files."""
+
+
+def write_detail(con: duckdb.DuckDBPyConnection, folder: Path) -> list[Path]:
+    """Writes every detail table as ``<name>.csv`` and ``<name>.parquet`` into ``folder`` and names the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, query in DETAILS.items():
+        parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
+        con.execute(f"copy ({query}) to {_literal(parquet)} (format parquet, compression zstd)")
+        con.execute(
+            f"copy (select {_harmless(con, query)} from ({query})) to {_literal(csv)} (header, delimiter ',')"  # noqa: S608 - our own words
+        )
+        written += [csv, parquet]
+    return written
+
+
+def _literal(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _harmless(con: duckdb.DuckDBPyConnection, query: str) -> str:
+    columns = con.execute(f"describe {query}").fetchall()
+    return ", ".join(_column(str(name), str(kind)) for name, kind, *_ in columns)
+
+
+def _column(name: str, kind: str) -> str:
+    if kind != "VARCHAR":
+        return f'"{name}"'
+    clean = f"""regexp_replace("{name}", '[\\x00-\\x1f\\x7f]', ' ', 'g')"""
+    return f"""if(regexp_matches({clean}, '^\\s*[=+\\-@]'), '''' || {clean}, {clean}) as "{name}\""""
