@@ -94,17 +94,9 @@ def _chapter(settings: Settings, name: str, extra: tuple[str, ...], out: Path) -
         chapter.second = _job(runtime, "second run")
         if name == TROUBLED:
             _trouble(runtime, ready["shop_url"], chapter)
-        for key, suffix in (("html", ".html"), ("workbook", ".xlsx")):
-            shutil.copyfile(chapter.second[key], out / f"{name}{suffix}")
-        _copy_stories(Path(chapter.second["html"]).parent, out)
+        shutil.copytree(Path(chapter.second["html"]).parent, out / name)
     chapter.seconds = time.monotonic() - began
     return chapter
-
-
-def _copy_stories(reports: Path, out: Path) -> None:
-    for folder in reports.iterdir():
-        if folder.is_dir():
-            shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
 
 
 def _trouble(runtime: Any, shop_url: str, chapter: Chapter) -> None:
@@ -189,9 +181,9 @@ def _print_end(summary: dict[str, Any], chapters: list[Chapter], out: Path) -> N
         f"Unclassified: {_money(summary['unclassified'])}.  Open difference: {_money(summary['open_difference'])}."
     )
     for chapter in chapters:
-        _say(f"Report of {chapter.name}:   {out / chapter.name}.html")
-        _say(f"Workbook of {chapter.name}: {out / chapter.name}.xlsx")
-    _say(f"Figures:           {out / 'summary.json'}")
+        for what in ("report.html", "report.pdf", "report.xlsx"):
+            _say(f"{chapter.name + ':':<10} {out / chapter.name / what}")
+    _say(f"{'figures:':<10} {out / 'summary.json'}")
     _say(f"Done in {summary['seconds']} s. `make up` shows the same in the web UI.")
 
 

@@ -58,15 +58,15 @@ def make(runtime: Runtime, shop_url: str) -> Story:
         chosen = con.execute(_CANDIDATES, {"home": home}).fetchall()
     (_, deleted), (_, edited), (refunded, _) = chosen[:3]
     order = _control(shop_url, "place_order", way="card", customer="new", currency=home)
-    story.add("MISSING_IN_QBO", _paid(order), f"order {order['id']} was paid in the shop")
+    story.add("MISSING_IN_QBO", _paid(order), f"order {order['order']} was paid in the shop")
     slip = _control(shop_url, "refund", order=refunded)
     story.add("MISSING_IN_QBO", _refunded(slip), f"order {refunded} was refunded in the shop")
     poisoned = _control(shop_url, "place_order", way="card", customer="new", currency=home)
-    _control(shop_url, "corrupt_order", order=poisoned["id"], how="currency")
+    _control(shop_url, "corrupt_order", order=poisoned["order"], how="currency")
     story.add(
         "POISON_RECORD",
         _paid(poisoned),
-        f"order {poisoned['id']} names a currency that the shop does not have",
+        f"order {poisoned['order']} names a currency that the shop does not have",
     )
     _by_hand(runtime, str(deleted), str(edited), story)
     return story

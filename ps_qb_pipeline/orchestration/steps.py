@@ -223,10 +223,10 @@ def _variables(runtime: Runtime) -> Mapping[str, object]:
 
 def write_reports(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
     """Write the report pack of the connection and return its key figures and where its files lie."""
-    from ps_qb_pipeline.reports import html, model, workbook
+    from ps_qb_pipeline.reports import model
+    from ps_qb_pipeline.reports.pack import write_pack
 
     folder = runtime.settings.data_dir(runtime.name) / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
     with runtime.warehouse("write the reports", read_only=True) as con:
         row = con.execute(
             "select count(*) from control.intents where run_id = $run and state = 'CONFIRMED'"
@@ -235,7 +235,5 @@ def write_reports(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
         ).fetchone()
         posted = int(row[0]) if row else 0
         report = model.read_report(con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now())
-    page, book = folder / "report.html", folder / "report.xlsx"
-    html.write_html(report, page)
-    workbook.write_workbook(report, book)
-    return {**model.summary(report), "posted": posted, "html": page, "workbook": book}
+        files = write_pack(report, con, folder)
+    return {**model.summary(report), "posted": posted, **files}

@@ -21,7 +21,7 @@ def summary(place: Place) -> dict[str, Any]:
     place.connect("boutique")
     run = place.psqb("demo", "--shop", "boutique")
     assert run.returncode == 0, run.stderr[-3000:]
-    assert str(place.root / "demo-out" / "boutique.html") in run.stdout
+    assert str(place.root / "demo-out" / "boutique" / "report.html") in run.stdout
     return json.loads((place.root / "demo-out" / "summary.json").read_text())
 
 
