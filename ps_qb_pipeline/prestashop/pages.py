@@ -20,10 +20,12 @@ from ps_qb_pipeline.prestashop.resources import Resource
 from ps_qb_pipeline.prestashop.rows import Poisoned, Record
 
 FAR_FUTURE = "2999-12-31 23:59:59"
-_HEAVY = {"orders": 1, "products": 1, "order_details": 3}
-_LIGHT = 5
+_HEAVY = frozenset({"orders", "products"})
+"""Objects that the shop loads slowly: as many a page as the setting says. Of others it sends ten times as many."""
+_LIGHT = 10
+_HALF_LIGHT = 5
 _SLIM = 10
-"""Rows of no more columns are cheap to send, and many go into a page."""
+"""A heavy object of which no more columns are wanted is half light."""
 _VALUES_A_REQUEST = 500
 _ROWS_A_PARENT = 3
 _IDS_A_PAGE = 10_000
@@ -42,9 +44,9 @@ class Pager:
 
     def size(self, resource: Resource) -> int:
         """Rows a page of ``resource`` at present."""
-        factor = _HEAVY.get(resource.name, _LIGHT)
-        if len(resource.columns) <= _SLIM:
-            factor = _LIGHT if resource.name in _HEAVY else 2 * _LIGHT
+        factor = _LIGHT
+        if resource.name in _HEAVY:
+            factor = _HALF_LIGHT if len(resource.columns) <= _SLIM else 1
         return self._sizes.get(resource.name, self.shop.page_size * factor)
 
     def all_by_id(
