@@ -46,6 +46,8 @@ class Reading(dg.Config):
 
     full: bool = False
     """Everything again from the start, instead of what has changed."""
+    search: bool = False
+    """Also look for what no cursor can see: deletions, silent changes, differing counts."""
 
 
 def key_of(connection: str, relation: str) -> dg.AssetKey:
@@ -103,7 +105,7 @@ def _shop(runtime: Runtime) -> dg.AssetsDefinition:
         pool=f"warehouse_{name}",
     )  # fmt: skip
     def shop(config: Reading) -> Iterator[Result]:
-        result = steps.pull_shop(runtime, full=config.full)
+        result = steps.pull_shop(runtime, full=config.full, search=config.search)
         counts = {
             table: {"read": result.read[resource], "new_or_changed": result.inserted[resource]}
             for resource, table in tables.items()
@@ -208,7 +210,7 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
         pool=f"warehouse_{name}",
     )  # fmt: skip
     def books(config: Reading) -> Iterator[Result]:
-        result = steps.pull_books(runtime, full=config.full)
+        result = steps.pull_books(runtime, full=config.full, search=config.search)
         counts = {
             table: {"read": result.read.get(entity, 0), "new_or_changed": result.changed.get(entity, 0)}
             for entity, table in tables.items()

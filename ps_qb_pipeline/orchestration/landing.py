@@ -85,6 +85,11 @@ class ShopLanding:
         with self._open(f"look up {name}") as warehouse:
             return warehouse.known_of(name, column, values)
 
+    def values(self, name: str, columns: Sequence[str], ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+        """The newest values of ``columns`` of the rows ``ids`` that are not deleted."""
+        with self._open(f"look up {name}") as warehouse:
+            return warehouse.values(name, columns, ids)
+
 
 @dataclass(frozen=True, slots=True)
 class BooksLanding:

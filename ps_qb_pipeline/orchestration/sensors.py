@@ -62,12 +62,14 @@ def change_sensor(runtime: Runtime, *, seconds: int) -> dg.SensorDefinition:
 
 
 def nightly(runtime: Runtime) -> dg.ScheduleDefinition:
-    """Reads the whole shop and the whole books again, in the shop's night."""
+    """The main job in the shop's night, with a search for what no cursor can see."""
+    steps = (f"{runtime.name}__shop", f"{runtime.name}__books")
     return dg.ScheduleDefinition(
         name=f"{runtime.name}_nightly",
-        job_name=f"full_refresh_{runtime.name}",
+        job_name=f"order_to_cash_{runtime.name}",
+        run_config={"ops": {step: {"config": {"search": True}} for step in steps}},
         cron_schedule="30 3 * * *",
         execution_timezone=runtime.connection.accounting.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Everything read and computed again: what no cursor can see is found here.",
+        description="Deletions and silent changes of either side are found here.",
     )

@@ -6,6 +6,7 @@ What lives here: the order in which rooms are used within one step. What does no
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,8 +36,10 @@ from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.posting.protocol import PostingResult, post
 from ps_qb_pipeline.prestashop.extract import ExtractResult, extract
 from ps_qb_pipeline.prestashop.resources import RESOURCES
+from ps_qb_pipeline.prestashop.sweep import sweep
 from ps_qb_pipeline.quickbooks import mirror, provision
-from ps_qb_pipeline.quickbooks.references import References
+from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.quickbooks.references import NEEDED, References
 from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
@@ -60,11 +63,21 @@ def set_up(runtime: Runtime, *, create: bool) -> provision.Plan:
     return plan
 
 
-def pull_shop(runtime: Runtime, *, full: bool = False) -> ExtractResult:
-    """Read what is new in the shop into ``raw.prestashop_*``; everything the first time or with ``full``."""
+def pull_shop(runtime: Runtime, *, full: bool = False, search: bool = False) -> ExtractResult:
+    """Read what is new in the shop into ``raw.prestashop_*``; everything the first time or with ``full``.
+
+    With ``search`` what no cursor can see is looked for afterwards: deletions and silent changes.
+    """
     cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, SHOP)
+    landing = ShopLanding(runtime)
     with runtime.shop() as shop:
-        result = extract(shop, cursors, ShopLanding(runtime), full=full)
+        result = extract(shop, cursors, landing, full=full)
+        if search:
+            found = sweep(shop, cursors, landing)
+            result.read += found.extracted.read
+            result.inserted += found.extracted.inserted
+            for suspicion in found.suspicions:
+                logger.warning("%s: %s", runtime.name, suspicion)
     with runtime.warehouse("make what never landed") as con:
         prepare(con)
     logger.info(
@@ -74,12 +87,15 @@ def pull_shop(runtime: Runtime, *, full: bool = False) -> ExtractResult:
     return result
 
 
-def pull_books(runtime: Runtime, *, full: bool = False) -> mirror.MirrorResult:
-    """Bring ``raw.quickbooks_*`` up to what QuickBooks holds, and ``control.intents`` up to the control plane."""
+def pull_books(runtime: Runtime, *, full: bool = False, search: bool = False) -> mirror.MirrorResult:
+    """Bring ``raw.quickbooks_*`` up to what QuickBooks holds, and ``control.intents`` up to the control plane.
+
+    With ``search`` every entity is counted on both sides too, and read again where the counts differ.
+    """
     cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS)
     landing = BooksLanding(runtime)
     with runtime.books() as books:
-        result = mirror.pull(books, landing.land, cursors, full=full, alive=landing.alive)
+        result = mirror.pull(books, landing.land, cursors, full=full, sweep=search, alive=landing.alive)
     export_intents(runtime)
     return result
 
@@ -117,10 +133,10 @@ def make_ledger(
     runtime: Runtime, contracts: Sequence[Contract], guarding: Sequence[Contract], *, full: bool = False
 ) -> Made:
     """Translate orders into ``ledger.*``, check them, and write the holds of every rule that guards posting."""
-    del full  # the whole ledger is computed each time: what is not changed comes out the same
     made = Made()
+    build = ledger.build_ledger if full else ledger.refresh_ledger
     with runtime.warehouse("build the ledger") as con:
-        result = ledger.build_ledger(
+        result = build(
             con,
             runtime.connection.accounting,
             runtime.connection.go_live,
@@ -142,15 +158,18 @@ def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
         logger.warning("%s: posting is off; psqb go-live switches it on", runtime.name)
         export_intents(runtime)
         return {"armed": False}
+    pull_books(runtime)
     with runtime.warehouse("read the documents to post") as con:
+        prepare(con)
         documents, customers, items = wanted_documents(con)
+        names = mirrored_names(con)
     with runtime.books() as books:
         result = post(
             documents,
             customers,
             items,
             books=books,
-            names=References.read(books),
+            names=names,
             store=runtime.engine,
             run_id=run_id,
             connection=runtime.name,
@@ -188,6 +207,26 @@ def wanted_documents(con: duckdb.DuckDBPyConnection) -> tuple[list[Document], li
     ]
     items = [item_from_json(row[0]) for row in con.execute("select body from ledger.items").fetchall()]
     return documents, customers, items
+
+
+def mirrored_names(con: duckdb.DuckDBPyConnection) -> References:
+    """The names and ids of the company as the mirror has them: no metered call is spent on them."""
+    columns = {entity.table: entity.types for entity in ENTITIES.values()}
+    found: dict[str, list[dict[str, Any]]] = {}
+    models.run_models(con, select={f"staging.{BOOKS}_{table}" for table in NEEDED})
+    for table, named in NEEDED.items():
+        selected = ", ".join(("id", *named))
+        rows = con.execute(f"select {selected} from staging.{BOOKS}_{table}").fetchall()  # noqa: S608 - our own names
+        kinds = [columns[table].get(column, "text") for column in named]
+        found[table] = [
+            {"id": row[0]}
+            | {
+                column: json.loads(value) if kind == "json" and isinstance(value, str) else value
+                for column, kind, value in zip(named, kinds, row[1:], strict=True)
+            }
+            for row in rows
+        ]
+    return References(found)
 
 
 def export_intents(runtime: Runtime) -> None:
