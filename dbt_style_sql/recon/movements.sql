@@ -1,10 +1,6 @@
 -- The steps from what the shop holds to what QuickBooks holds, each summed by itself.
--- Grain: one row per shop, currency, measure (sales, refunds, payments, tax), step and class.
+-- Grain: one row per shop, month, currency, measure (sales, refunds, payments, tax), step and class.
 with
-
-shop_objects as (
-    select * from recon.shop_objects
-),
 
 objects as (
     select
@@ -19,58 +15,73 @@ objects as (
 ),
 
 pairs as (
-    select * from recon.pairs
+    select
+        *,
+        cast(date_trunc('month', txn_date) as date) as month
+    from recon.pairs
 ),
 
 books as (
-    select * from recon.books_claims
+    select
+        entity,
+        coalesce(currency, 'XXX') as currency,
+        cast(date_trunc('month', txn_date) as date) as month,
+        total,
+        total_tax
+    from recon.books_claims
+    where
+        live
+        and (stem is not null or numbered_like_ours or (on_our_accounts and entity = 'Payment'))
+        and entity in ('Payment', 'RefundReceipt', 'CreditMemo', 'SalesReceipt', 'Invoice')
 ),
 
 findings as (
     select distinct order_id from ledger.findings
 ),
 
--- The two ends are summed from the landed rows, the steps from the classes: they meet, or a row
--- is in no class or in two.
-shop_end as (
+-- Each object once, by where its money goes. The two ends come from the objects and the mirror, the
+-- steps between from the pairs: they meet, or a row is in no class or in two.
+objects_summed as (
     select
+        side,
         id_shop,
+        month,
         currency,
-        source_type,
-        count(*) as objects,
-        sum(shop_amount) as amount,
-        sum(if(source_type = 'slip', -tax, tax)) as tax
-    from shop_objects
-    where in_shop
-    group by all
-),
-
-shop_steps as (
-    select
-        id_shop,
-        currency,
+        object_type as type,
         measure,
-        class_group as step,
+        class_group,
         class,
         count(*) as objects,
         sum(amount) as amount,
         sum(tax) as tax
     from objects
-    where side = 'shop' and class_group not in ('expected', 'gone')
     group by all
 ),
 
-document_totals as (
+actual as (
+    select
+        currency,
+        month,
+        entity as type,
+        count(*) as objects,
+        sum(total) as amount,
+        sum(if(entity in ('RefundReceipt', 'CreditMemo'), -total_tax, total_tax)) as tax
+    from books
+    group by all
+),
+
+pairs_summed as (
     select
         id_shop,
+        month,
         currency,
-        books_currency,
         type,
         measure,
         class,
         live,
-        books_currency <> currency as other_currency,
         held,
+        coalesce(books_currency, currency) as books_currency,
+        cast(date_trunc('month', coalesce(books_txn_date, txn_date)) as date) as books_month,
         coalesce(
             restated_because,
             if(restated < 0 or restated_tax < 0, 'unexplained lack', 'unexplained surplus')
@@ -91,6 +102,7 @@ document_totals as (
 document_steps as (
     select
         id_shop,
+        month,
         currency,
         type,
         measure,
@@ -99,11 +111,12 @@ document_steps as (
         objects,
         total as amount,
         sign * tax as tax
-    from document_totals
+    from pairs_summed
     where not held
     union all by name
     select
         id_shop,
+        month,
         currency,
         type,
         measure,
@@ -112,37 +125,41 @@ document_steps as (
         objects,
         total as amount,
         sign * tax as tax
-    from document_totals
+    from pairs_summed
     where not held and not live
     union all by name
+    -- What differs leaves its own month and currency and arrives in those that it stands in.
     select
         id_shop,
+        month,
         currency,
         type,
         measure,
         'differences' as step,
         class,
         objects,
-        if(coalesce(other_currency, false), 0, books_total) - total as amount,
-        sign * (if(coalesce(other_currency, false), 0, books_tax) - tax) as tax
-    from document_totals
+        -total as amount,
+        -sign * tax as tax
+    from pairs_summed
     where live and class <> 'matched'
     union all by name
     select
         id_shop,
+        books_month as month,
         books_currency as currency,
         type,
         measure,
         'differences' as step,
         class,
-        objects,
+        0 as objects,
         books_total as amount,
         sign * books_tax as tax
-    from document_totals
-    where live and other_currency
+    from pairs_summed
+    where live and class <> 'matched'
     union all by name
     select
         id_shop,
+        month,
         currency,
         '' as type,
         measure,
@@ -151,7 +168,7 @@ document_steps as (
         objects,
         restated as amount,
         sign * restated_tax as tax
-    from document_totals
+    from pairs_summed
     where not held and (restated <> 0 or restated_tax <> 0)
 ),
 
@@ -160,6 +177,7 @@ payment_rows as (
     select
         reference,
         currency,
+        month,
         id_shop,
         sum(amount) as amount
     from objects
@@ -169,6 +187,7 @@ payment_rows as (
     select
         reference,
         currency,
+        month,
         id_shop,
         -sum(total) as amount
     from pairs
@@ -180,6 +199,7 @@ payment_gaps as (
     select
         reference,
         currency,
+        min(month) as month,
         min(id_shop) as id_shop,
         sum(amount) as amount
     from payment_rows
@@ -189,8 +209,13 @@ payment_gaps as (
 
 explained_references as (
     select distinct reference
-    from shop_objects
-    where order_id in (select findings.order_id from findings) or not in_shop
+    from objects
+    where
+        side = 'shop'
+        and (
+            order_id in (select findings.order_id from findings)
+            or class_group = 'gone'
+        )
     union
     select distinct reference
     from pairs
@@ -200,62 +225,52 @@ explained_references as (
 payment_restated as (
     select
         id_shop,
+        month,
         currency,
-        if(
-            reference in (select explained_references.reference from explained_references),
-            'finding', if(amount < 0, 'unexplained lack', 'unexplained surplus')
-        ) as class,
+        case
+            when reference in (select known.reference from explained_references as known)
+                then 'finding'
+            when amount < 0 then 'unexplained lack'
+            else 'unexplained surplus'
+        end as class,
         count(*) as objects,
         sum(amount) as amount
     from payment_gaps
     group by all
 ),
 
-books_end as (
-    select
-        objects.id_shop,
-        objects.currency,
-        objects.object_type as type,
-        objects.measure,
-        objects.class_group,
-        objects.class,
-        count(*) as objects,
-        sum(objects.amount) as amount,
-        sum(objects.tax) as tax
-    from objects
-    where objects.side = 'books' and objects.class_group <> 'dead' and objects.measure <> 'other'
-    group by all
-),
-
-actual_end as (
-    select
-        coalesce(currency, 'XXX') as currency,
-        entity as type,
-        count(*) as objects,
-        sum(total) as amount,
-        sum(total_tax) as tax
-    from books
-    where
-        live
-        and (stem is not null or numbered_like_ours or (on_our_accounts and entity = 'Payment'))
-    group by all
-),
-
-by_document as (
+by_type as (
     select
         id_shop,
+        month,
         currency,
         type,
         measure,
-        step,
+        'shop' as step,
+        'shop' as class,
+        objects,
+        amount,
+        tax
+    from objects_summed
+    where side = 'shop' and class_group <> 'gone'
+    union all by name
+    select
+        id_shop,
+        month,
+        currency,
+        type,
+        measure,
+        class_group as step,
         class,
         objects,
         amount,
         tax
-    from document_steps
+    from objects_summed
+    where side = 'shop' and class_group not in ('expected', 'gone')
     union all by name
     select
         id_shop,
+        month,
         currency,
         type,
         measure,
@@ -264,11 +279,12 @@ by_document as (
         objects,
         amount,
         tax
-    from books_end
-    where class_group in ('extra', 'foreign')
+    from objects_summed
+    where side = 'books' and class_group in ('extra', 'foreign') and measure <> 'other'
     union all by name
     select
-        null as id_shop,
+        0 as id_shop,
+        month,
         currency,
         type,
         case
@@ -280,104 +296,32 @@ by_document as (
         'actual' as class,
         objects,
         amount,
-        if(type in ('RefundReceipt', 'CreditMemo'), -tax, tax) as tax
-    from actual_end
-    where type in ('Payment', 'RefundReceipt', 'CreditMemo', 'SalesReceipt', 'Invoice')
+        tax
+    from actual
+    union all by name
+    select * from document_steps
 ),
 
 long as (
-    select
-        id_shop,
-        currency,
-        case source_type
-            when 'order' then 'sales'
-            when 'payment' then 'payments'
-            else 'refunds'
-        end as measure,
-        'shop' as step,
-        'shop' as class,
-        objects,
-        amount
-    from shop_end
+    select * exclude (type, tax) from by_type
     union all by name
-    select
-        id_shop,
-        currency,
-        'tax' as measure,
-        'shop' as step,
-        'shop' as class,
-        objects,
-        tax as amount
-    from shop_end
-    where source_type <> 'payment'
-    union all by name
-    select
-        id_shop,
-        currency,
-        measure,
-        step,
-        class,
-        objects,
-        amount
-    from shop_steps
-    union all by name
-    select
-        id_shop,
-        currency,
-        'tax' as measure,
-        step,
-        class,
-        objects,
-        tax as amount
-    from shop_steps
-    where measure <> 'payments'
-    union all by name
-    select
-        id_shop,
-        currency,
-        measure,
-        step,
-        class,
-        objects,
-        amount
-    from by_document
-    union all by name
-    select
-        id_shop,
-        currency,
-        'payments' as measure,
-        step,
-        class,
-        objects,
-        amount
-    from by_document
+    -- A sales receipt is a sale and its payment at once.
+    select * exclude (type, tax, measure), 'payments' as measure
+    from by_type
     where type = 'SalesReceipt'
     union all by name
-    select
-        id_shop,
-        currency,
-        'tax' as measure,
-        step,
-        class,
-        objects,
-        tax as amount
-    from by_document
+    select * exclude (type, tax, measure, amount), 'tax' as measure, tax as amount
+    from by_type
     where measure <> 'payments'
     union all by name
-    select
-        id_shop,
-        currency,
-        'payments' as measure,
-        'restated' as step,
-        class,
-        objects,
-        amount
+    select *, 'payments' as measure, 'restated' as step
     from payment_restated
 ),
 
 final as (
     select
         coalesce(id_shop, 0) as id_shop,
+        month,
         currency,
         measure,
         step,

@@ -66,6 +66,10 @@ shop_judged as (
             else 'unclassified'
         end as class,
         pairs.key is not null as has_document,
+        coalesce(
+            cast(date_trunc('month', pairs.txn_date) as date),
+            cast(date_trunc('month', shop_objects.event_at) as date)
+        ) as month,
         pairs.held as document_held,
         holds.hold_code as order_hold
     from shop_objects
@@ -123,6 +127,7 @@ books_judged as (
         pairs.order_id,
         pairs.id_shop,
         pairs.reference,
+        cast(date_trunc('month', pairs.txn_date) as date) as month,
         case
             when not claims.live then pairs.class
             when claims.claim_no > 1 then 'DUPLICATE_IN_QBO'
@@ -138,6 +143,7 @@ books_judged as (
         sources.order_id,
         coalesce(sources.id_shop, 0) as id_shop,
         coalesce(sources.reference, '') as reference,
+        cast(date_trunc('month', unexpected.txn_date) as date) as month,
         case
             when not unexpected.live then 'voided'
             when unexpected.stem is not null and sources.status = 'held' then sources.reason
@@ -184,6 +190,7 @@ final as (
         shop_amount as amount,
         if(source_type = 'slip', -tax, tax) as tax,
         cast(event_at as date) as event_date,
+        month,
         class,
         class_group,
         document_key
@@ -204,6 +211,7 @@ final as (
             else total_tax
         end as tax,
         txn_date as event_date,
+        month,
         class,
         class_group,
         document_key

@@ -319,6 +319,7 @@ final as (
         books_entity,
         books_id,
         books_currency,
+        books_txn_date,
         books_total,
         books_tax,
         other_account,

@@ -44,6 +44,7 @@ def proven(world: World) -> World:
     """The world reconciled, with the proof that no row and no cent is in no class."""
     world.run("recon")
     assert world.all("select sum(unclassified), sum(unclassified_objects) from recon.tie_out") == [(0, 0)]
+    assert world.all("select * from recon.tie_out_by_month where unclassified <> 0 or difference <> explained") == []
     assert world.all("select * from recon.conservation where not holds") == []
     assert world.all("select * from recon.tie_out where difference <> explained") == []
     return world
