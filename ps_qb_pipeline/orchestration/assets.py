@@ -122,6 +122,7 @@ def _models(
     """One step that makes ``models`` and checks their contracts."""
     name = runtime.name
     kinds = {"duckdb", "sql"}
+    concerned = [contracts[model.name] for model in models if model.name in contracts]
 
     @dg.multi_asset(
         name=f"{name}__{step}",
@@ -132,14 +133,14 @@ def _models(
             )
             for model in models
         ],
-        check_specs=checks.specs(name, [contracts[m.name] for m in models if m.name in contracts]),
+        check_specs=checks.specs(name, concerned),
         pool=f"warehouse_{name}",
     )  # fmt: skip
     def make() -> Iterator[Result]:
-        made = steps.make_models(runtime, models, [contracts[m.name] for m in models if m.name in contracts])
+        made = steps.make_models(runtime, models, concerned)
         for relation, shown in made.shown.items():
             yield dg.MaterializeResult(key_of(name, relation), metadata=shown)
-        yield from checks.results(name, made.outcomes)
+        yield from checks.results(name, concerned, made.outcomes)
 
     return make
 
@@ -165,7 +166,7 @@ def _ledger(runtime: Runtime, shop: list[Model], contracts: Mapping[str, Contrac
         made = steps.make_ledger(runtime, concerned, list(contracts.values()), full=config.full)
         for relation in relations:
             yield dg.MaterializeResult(key_of(name, relation), metadata=made.shown[relation])
-        yield from checks.results(name, made.outcomes)
+        yield from checks.results(name, concerned, made.outcomes)
 
     return ledger
 

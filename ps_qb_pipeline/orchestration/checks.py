@@ -1,6 +1,6 @@
 """Asset checks: the contracts' rules and the proof of every cent, as Dagster shows them.
 
-What lives here: one check a rule, named as the rule, and the form of its result. What does not: the
+What lives here: one check a table over all rules of its contract, and the form of its result. What does not: the
 rules (the models' ``.yml``) and the engines (``validation``).
 See https://docs.dagster.io/guides/test/asset-checks
 """
@@ -16,7 +16,11 @@ import dagster as dg
 
 from ps_qb_pipeline.orchestration import metadata
 from ps_qb_pipeline.validation.outcomes import Outcome
-from ps_qb_pipeline.validation.rules import Contract, Rule
+from ps_qb_pipeline.validation.rules import Contract
+
+RULES = "rules"
+"""The name of the check that every table with a contract has."""
+SHOWN_IDS = 20
 
 
 def asset_of(connection: str, table: str) -> dg.AssetKey:
@@ -25,47 +29,67 @@ def asset_of(connection: str, table: str) -> dg.AssetKey:
 
 
 def specs(connection: str, contracts: Sequence[Contract]) -> list[dg.AssetCheckSpec]:
-    """One check for every rule; those whose failure blocks stop what comes after."""
+    """One check a table over all its rules; it stops what comes after when a rule that blocks fails."""
     return [
         dg.AssetCheckSpec(
-            rule.name,
-            asset=asset_of(connection, rule.table),
-            blocking=rule.on_fail == "block",
-            description=rule.message or _words(rule),
+            RULES,
+            asset=asset_of(connection, contract.table),
+            blocking=True,
+            description=_words(contract),
         )
         for contract in contracts
-        for rule in contract.rules
     ]
 
 
-def results(connection: str, outcomes: Iterable[Outcome]) -> Iterator[dg.AssetCheckResult]:
-    """What the engine found, with counts and the ids of failing rows; never their personal data."""
+def results(
+    connection: str, contracts: Sequence[Contract], outcomes: Iterable[Outcome]
+) -> Iterator[dg.AssetCheckResult]:
+    """What an engine found, a check a table, with counts and the ids of failing rows; no personal data."""
+    found: dict[str, list[Outcome]] = {contract.table: [] for contract in contracts}
     for outcome in outcomes:
-        yield dg.AssetCheckResult(
-            passed=outcome.passed,
-            check_name=outcome.rule.name,
-            asset_key=asset_of(connection, outcome.table),
-            severity=_severity(outcome),
-            description=outcome.error or None,
-            metadata={
+        found[outcome.table].append(outcome)
+    for table, ones in found.items():
+        yield result(connection, table, RULES, ones)
+
+
+def result(
+    connection: str, table: str, name: str, outcomes: Sequence[Outcome], *, data_docs: str = ""
+) -> dg.AssetCheckResult:
+    """The verdicts on one table as one check. A failure that only holds or warns does not stop a run."""
+    records = [
+        dg.TableRecord(
+            {
+                "rule": outcome.rule.name,
+                "verdict": outcome.verdict,
                 "failing": outcome.failing,
                 "evaluated": outcome.evaluated,
-                "failing_ids": dg.MetadataValue.json(list(outcome.failing_ids)),
-                "on_fail": outcome.rule.on_fail,
-                "engine": outcome.engine,
-                "seconds": round(outcome.seconds, 3),
-            },
+                "then": outcome.rule.on_fail,
+                "failing_ids": ", ".join(outcome.failing_ids[:SHOWN_IDS]),
+                "error": outcome.error,
+            }
         )
+        for outcome in sorted(outcomes, key=lambda one: one.passed)
+    ]
+    stops = any(outcome.blocks for outcome in outcomes)
+    return dg.AssetCheckResult(
+        passed=all(outcome.passed for outcome in outcomes),
+        check_name=name,
+        asset_key=asset_of(connection, table),
+        severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "failing": sum(outcome.failing for outcome in outcomes),
+            "rules": dg.MetadataValue.table(records) if records else dg.MetadataValue.text("none"),
+            "engine": outcomes[0].engine if outcomes else "",
+            "seconds": round(sum(outcome.seconds for outcome in outcomes), 3),
+            **({"data_docs": dg.MetadataValue.path(data_docs)} if data_docs else {}),
+        },
+    )
 
 
-def _severity(outcome: Outcome) -> dg.AssetCheckSeverity:
-    grave = outcome.blocks or outcome.rule.severity == "error"
-    return dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
-
-
-def _words(rule: Rule) -> str:
-    what = rule.check or f"{rule.kind.replace('_', ' ')}: {', '.join(rule.columns)}"
-    return f"{what} (a failing row is {'held' if rule.on_fail == 'hold' else rule.on_fail})"
+def _words(contract: Contract) -> str:
+    return f"The {len(contract.rules)} rules of {contract.path.name}: " + ", ".join(
+        r.name for r in contract.rules
+    )
 
 
 def pack_metadata(pack: Mapping[str, Any]) -> metadata.Metadata:

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from ps_qb_pipeline.orchestration import steps
+from ps_qb_pipeline.orchestration import checks, steps
 from ps_qb_pipeline.orchestration.checks import asset_of
 from ps_qb_pipeline.orchestration.runtime import Runtime
-from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract
 
 CHECK = "great_expectations"
@@ -48,36 +47,9 @@ def expectation_checks(runtime: Runtime, contracts: Mapping[str, Contract]) -> l
         outcomes, docs = steps.expect(runtime, wanted)
         for contract in wanted:
             found = [outcome for outcome in outcomes if outcome.table == contract.table]
-            yield _result(name, contract.table, found, docs)
+            yield checks.result(name, contract.table, CHECK, found, data_docs=docs)
 
     return [expectations]
-
-
-def _result(connection: str, table: str, outcomes: list[Outcome], docs: str) -> dg.AssetCheckResult:
-    records = [
-        dg.TableRecord(
-            {
-                "rule": outcome.rule.name,
-                "verdict": outcome.verdict,
-                "failing": outcome.failing,
-                "evaluated": outcome.evaluated,
-                "failing_ids": ", ".join(outcome.failing_ids[:20]),
-            }
-        )
-        for outcome in outcomes
-    ]
-    grave = any(outcome.rule.severity == "error" for outcome in outcomes if not outcome.passed)
-    return dg.AssetCheckResult(
-        passed=all(outcome.passed for outcome in outcomes),
-        check_name=CHECK,
-        asset_key=asset_of(connection, table),
-        severity=dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN,
-        metadata={
-            "failing": sum(outcome.failing for outcome in outcomes),
-            "rules": dg.MetadataValue.table(records),
-            "data_docs": dg.MetadataValue.path(docs),
-        },
-    )
 
 
 def expectation_job(
