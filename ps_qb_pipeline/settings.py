@@ -7,14 +7,19 @@ themselves (``accounting.policy``).
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import os
+import re
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ps_qb_pipeline.accounting.policy import Policy
@@ -63,11 +68,27 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _variable_name(value: str) -> str:
+    # A key or token pasted here would be shown by every message that names the variable.
+    looks_secret = len(value) >= LIKE_A_SECRET and "_" not in value
+    if looks_secret or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(
+            "must be the name of an environment variable, such as MY_SHOP_KEY, never the secret itself"
+        )
+    return value
+
+
+LIKE_A_SECRET = 20
+"""A word of this length without an underscore is taken for a secret, not for a variable's name."""
+VariableName = Annotated[str, AfterValidator(_variable_name)]
+"""The name of an environment variable that holds a secret."""
+
+
 class ShopSettings(_Model):
     """How to reach the PrestaShop web service."""
 
     url: str = Field(description="The shop's address, without /api.")
-    key_env: str = Field(description="The environment variable that holds the web service key.")
+    key_env: VariableName = Field(description="The environment variable that holds the web service key.")
     page_size: int = Field(
         default=100, ge=1, le=1000, description="Rows a page; halved when the host gives up."
     )
@@ -98,9 +119,13 @@ class BooksSettings(_Model):
         default="https://developer.intuit.com/.well-known/openid_configuration/",
         description="Intuit's OpenID discovery document.",
     )
-    client_id_env: str = Field(description="The environment variable that holds the app's client id.")
-    client_secret_env: str = Field(description="The environment variable that holds the app's client secret.")
-    refresh_token_env: str = Field(
+    client_id_env: VariableName = Field(
+        description="The environment variable that holds the app's client id."
+    )
+    client_secret_env: VariableName = Field(
+        description="The environment variable that holds the app's client secret."
+    )
+    refresh_token_env: VariableName | Literal[""] = Field(
         default="", description="A first refresh token from the environment, instead of psqb connect."
     )
     limits: BooksLimits = BooksLimits()
@@ -146,58 +171,172 @@ def _secret(variable: str) -> str:
     return value
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong in a ``defs.yaml``; ``field`` is empty when it is the whole file, ``line`` 0."""
+
+    file: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        """File, line, field and message on one line."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.field, self.message) if part)
+
+
 def load_connection(path: Path) -> Connection:
     """The connection that the file at ``path`` (``defs/<name>/defs.yaml``) describes.
 
     Raises SettingsError whose message has one line for each mistake: file, line, field, what is
-    wrong and what is allowed.
+    wrong and what is allowed. ``facts["mistakes"]`` holds them as ``Mistake``.
     """
     tree, document = _read_yaml(path)
     wrapped = isinstance(document, dict) and "attributes" in document
     body = document["attributes"] if wrapped else document
     if not isinstance(body, dict):
-        raise SettingsError("must be a mapping with shop, books, go_live and accounting", where=str(path))
+        raise _wrong(
+            [Mistake(str(path), 1, "", "must be a mapping with shop, books, go_live and accounting")]
+        )
+    prefix = ("attributes",) if wrapped else ()
     try:
-        return Connection.model_validate({"name": path.parent.name, **body})
+        connection = Connection.model_validate({"name": path.parent.name, **body})
     except ValidationError as error:
-        prefix = ("attributes",) if wrapped else ()
-        mistakes = [_mistake(path, tree, prefix, dict(entry)) for entry in error.errors()]
-        raise SettingsError("\n".join(mistakes), mistakes=mistakes) from error
+        raise _wrong([_mistake(path, tree, prefix, dict(entry)) for entry in error.errors()]) from error
+    found = [
+        Mistake(str(path), _line(tree, prefix + place), ".".join(place), message)
+        for place, message in _contradictions(connection.accounting)
+    ]
+    if found:
+        raise _wrong(found)
+    return connection
+
+
+def _wrong(mistakes: list[Mistake]) -> SettingsError:
+    return SettingsError("\n".join(str(mistake) for mistake in mistakes), mistakes=mistakes)
 
 
 def _read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
     try:
-        text = path.read_text()
-        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+        text = path.read_text(encoding="utf-8")
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
     except OSError as error:
-        raise SettingsError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise _wrong([Mistake(str(path), 1, "", f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise _wrong([Mistake(str(path), line, "", "is not text in UTF-8; save it as UTF-8")]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise SettingsError(
-            f"is not YAML: {getattr(error, 'problem', error)}", where=f"{path}{line}"
-        ) from error
+        message = f"is not YAML: {getattr(error, 'problem', None) or 'a character that YAML forbids'}"
+        raise _wrong([Mistake(str(path), mark.line + 1 if mark else 1, "", message)]) from error
+    if twice := [Mistake(str(path), *one) for one in _names_given_twice(tree, ())]:
+        raise _wrong(twice)
+    return tree, document
 
 
-def _mistake(path: Path, tree: yaml.Node | None, prefix: tuple[str, ...], entry: dict[str, Any]) -> str:
-    place = tuple(str(part) for part in entry["loc"])
-    node = tree
-    for part in prefix + place:
-        node = _child(node, part) or node
-    line = node.start_mark.line + 1 if node else 1
-    found = "" if entry["type"] == "missing" else f", found {entry['input']!r:.80}"
-    if entry["type"] == "extra_forbidden" or "unexpected_keyword" in entry["type"]:
-        found = "; the name is unknown, see docs/connections.md for all names"
-    return f"{path}:{line}: {'.'.join(place)}: {entry['msg']}{found}"
-
-
-def _child(node: yaml.Node | None, part: str) -> yaml.Node | None:
+def _names_given_twice(node: yaml.Node | None, place: tuple[str, ...]) -> Iterator[tuple[int, str, str]]:
+    """Names that a mapping holds more than once, of which YAML would silently keep the last."""
+    if isinstance(node, yaml.SequenceNode):
+        for number, entry in enumerate(node.value):
+            yield from _names_given_twice(entry, (*place, str(number)))
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == part), None)
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            here, line = (*place, str(key.value)), key.start_mark.line + 1
+            if key.value in first:
+                yield line, ".".join(here), f"stands here again, first in line {first[key.value]}; keep one"
+            first.setdefault(key.value, line)
+            yield from _names_given_twice(value, here)
+
+
+def _mistake(path: Path, tree: yaml.Node | None, prefix: tuple[str, ...], entry: dict[str, Any]) -> Mistake:
+    place = tuple(str(part) for part in entry["loc"])
+    if place == ("name",):
+        return Mistake(
+            str(path), 1, "", f"the folder's name {path.parent.name!r} names the connection: it must begin with "
+            "a lower-case letter and hold only lower-case letters, digits and underscores"
+        )  # fmt: skip
+    message = str(entry["msg"]).removeprefix("Value error, ")
+    if entry["type"] == "missing":
+        message = "is missing"
+    elif entry["type"] == "extra_forbidden" or "unexpected_keyword" in entry["type"]:
+        known = _known_names(place[:-1])
+        close = difflib.get_close_matches(place[-1], known, 1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        message = f"the name is unknown; {meant}Known here: {', '.join(known)}"
+    elif entry["type"] != "value_error" and not place[-1].endswith("_env"):
+        # A value that failed one of our own checks may be a secret, and is never repeated.
+        message = f"{message}, found {entry['input']!r:.80}"
+    return Mistake(str(path), _line(tree, prefix + place), ".".join(place), message)
+
+
+def _known_names(place: tuple[str, ...]) -> list[str]:
+    """The names that may stand in the mapping at ``place``, in their own order."""
+    kind: Any = Connection
+    for part in place:
+        options = get_args(kind) if get_origin(kind) else ()
+        if dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            kind = get_type_hints(kind).get(part, str)
+        elif options:
+            kind = options[1] if get_origin(kind) is dict else options[0]
+    if dataclasses.is_dataclass(kind):
+        return [field.name for field in dataclasses.fields(kind)]
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [name for name in kind.model_fields if (kind, name) != (Connection, "name")]
+    return []
+
+
+def _line(tree: yaml.Node | None, place: tuple[str, ...]) -> int:
+    """The line of the entry at ``place``, or of the innermost mapping around it that is there."""
+    node, line = tree, 1
+    for part in place:
+        found = _child(node, part)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _child(node: yaml.Node | None, part: str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(
+            ((key.start_mark.line + 1, value) for key, value in node.value if key.value == part), None
+        )
     if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
         entry: yaml.Node = node.value[int(part)]
-        return entry
+        return entry.start_mark.line + 1, entry
     return None
+
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+def _contradictions(policy: Policy) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What no type can see in the accountant's part: places and why they are wrong."""
+    try:
+        ZoneInfo(policy.timezone)
+    except (OSError, ValueError, KeyError):
+        message = f"{policy.timezone!r} is no time zone; write it as Europe/Paris or America/New_York"
+        yield ("accounting", "timezone"), message
+    for name in ("home_currency", "shop_currency"):
+        value = getattr(policy, name)
+        if not _CURRENCY.fullmatch(value) and (value or name == "home_currency"):
+            yield (
+                ("accounting", name),
+                f"must be a currency's three letters, such as EUR, found {value!r:.80}",
+            )
+    if not _COUNTRY.fullmatch(policy.seller_country):
+        found = f"found {policy.seller_country!r:.80}"
+        yield ("accounting", "seller_country"), f"must be a country's two letters, such as FR, {found}"
+    if policy.tax_codes and policy.tax_mode not in {"US_AST", "NO_TAX"}:
+        known = ", ".join(policy.tax_codes)
+        for number, rule in enumerate(policy.tax_rules):
+            if rule.code not in policy.tax_codes:
+                place = ("accounting", "tax_rules", str(number), "code")
+                yield place, f"{rule.code!r:.80} is not in accounting.tax_codes, which has: {known}"
 
 
 def connections(settings: Settings) -> dict[str, Connection]:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import click
 
-from ps_qb_pipeline.errors import BooksError, SettingsError
+from ps_qb_pipeline.errors import PipelineError, ShopError
 from ps_qb_pipeline.orchestration import steps
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.prestashop.doctor import Check, worst
@@ -39,7 +39,7 @@ def _shop(runtime: Runtime) -> list[Check]:
     try:
         with runtime.shop() as shop:
             return examine_shop(shop)
-    except SettingsError as error:
+    except PipelineError as error:
         return [Check("settings", "blocked", str(error))]
 
 
@@ -52,7 +52,13 @@ def _books(runtime: Runtime) -> Iterator[Check]:
         )
         yield from _preferences(runtime, preferences)
         plan = steps.set_up(runtime, create=False)
-    except (BooksError, SettingsError) as error:
+    except ShopError:
+        yield Check(
+            "set-up", "warning", "not compared: the shop, whose currencies it needs, did not tell them",
+            "mend what is said of the shop first",
+        )  # fmt: skip
+        return
+    except PipelineError as error:
         yield Check("connection", "blocked", str(error))
         return
     for problem in plan.problems:

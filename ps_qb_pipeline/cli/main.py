@@ -76,20 +76,23 @@ def init() -> None:
 def check(as_json: bool) -> None:
     """Read every defs.yaml and say, by file and line, what is wrong and what is allowed."""
     from ps_qb_pipeline.errors import SettingsError
-    from ps_qb_pipeline.settings import load_connection
+    from ps_qb_pipeline.settings import Mistake, load_connection
 
     settings = Settings()
     paths = sorted(settings.defs_dir.glob("*/defs.yaml"))
-    mistakes: list[str] = [] if paths else [f"{settings.defs_dir}: holds no <name>/defs.yaml"]
+    missing = "holds no <name>/defs.yaml; make one, docs/connections.md says how, or set PSQB_DEFS_DIR"
+    mistakes = [] if paths else [Mistake(str(settings.defs_dir), 0, "", missing)]
     for path in paths:
         try:
             load_connection(path)
         except SettingsError as error:
-            mistakes += error.facts.get("mistakes", [str(error)])
+            mistakes += error.facts["mistakes"]
     if as_json:
-        click.echo(json.dumps({"files": [str(path) for path in paths], "mistakes": mistakes}))
+        found = [asdict(mistake) for mistake in mistakes]
+        click.echo(json.dumps({"files": [str(path) for path in paths], "mistakes": found}))
     else:
-        click.echo("\n".join(mistakes) or f"{len(paths)} connection(s) read, nothing wrong.")
+        lines = "\n".join(str(mistake) for mistake in mistakes)
+        click.echo(lines or f"{len(paths)} connection(s) read, nothing wrong.")
     sys.exit(2 if mistakes else 0)
 
 

@@ -6,6 +6,7 @@ What lives here: assembly, the one place where settings become objects. What doe
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from functools import cached_property
 
 import duckdb
 import httpx
+import stamina.instrumentation
 from sqlalchemy import Engine
 
 from ps_qb_pipeline.prestashop.client import Shop
@@ -31,6 +33,16 @@ from ps_qb_pipeline.warehouse.session import session
 
 Progress = Callable[[str, int, int | None], None]
 """Called as (what, done, of how many or None) while long work goes on."""
+
+logger = logging.getLogger(__name__)
+
+
+def _retry_told(details: stamina.instrumentation.RetryDetails) -> None:
+    logger.info("%s Again in %.1f s.", details.caused_by, details.wait_for)
+
+
+# Without this, structlog prints every retry on standard output, among the JSON that a machine reads.
+stamina.instrumentation.set_on_retry_hooks([_retry_told])
 
 
 def silent(_what: str, _done: int, _of: int | None) -> None:

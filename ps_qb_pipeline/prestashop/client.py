@@ -341,7 +341,8 @@ class Shop:
                 connected=False,
             )
         return ShopUnavailable(
-            f"{call}: the connection broke or timed out ({kind}); it is tried again, in smaller pages",
+            f"{call}: the connection broke or timed out ({kind}); if it stays so, see that the shop is up, "
+            "or lower shop.page_size",
             smaller=True,
         )
 

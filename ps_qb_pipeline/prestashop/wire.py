@@ -116,7 +116,7 @@ def unusable(call: Call, what: str, answer: Answer | None = None) -> ShopUnavail
     """An answer that cannot be used now; a smaller page or another try may help."""
     size = f" (status {answer.status}, {len(answer.body)} bytes)" if answer else ""
     return ShopUnavailable(
-        f"{call}: {what}{size}; nothing of it was taken. It is tried again, in smaller pages; "
+        f"{call}: {what}{size}; nothing of it was taken; "
         "if it stays so, look at the shop's PHP error log of this moment",
         smaller=True,
         status=answer.status if answer else 0,
@@ -330,7 +330,8 @@ def _uncoded(answer: Answer, call: Call) -> ShopError:
         )
     if status == 429 or status >= 500 or status == 408:
         return ShopUnavailable(
-            f"{call}: the host gave up (status {status}, {len(answer.body)} bytes); it is tried again, in smaller pages",
+            f"{call}: the host gave up (status {status}, {len(answer.body)} bytes); if it stays so, look at the host's "
+            "error log, or lower shop.page_size",
             smaller=status != 429,
             retry_after=_retry_after(answer.header("retry-after")) or (60.0 if status == 429 else 0.0),
             **facts,
