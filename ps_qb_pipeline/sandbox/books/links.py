@@ -93,6 +93,27 @@ def _check_applied(company: Company, name: str, body: Json, before: Json | None)
         body["UnappliedAmt"] = rest
 
 
+def matches(company: Company, body: Json) -> list[Json]:
+    """Return the lines of a payment of nothing that settles a customer's open credits with open invoices."""
+    left: dict[str, list[tuple[str, Decimal]]] = {"Invoice": [], "CreditMemo": []}
+    for kind, found in left.items():
+        for row in company.store.select(kind, "deleted=0", (), "order by txn_date, id"):
+            other = row.json()
+            same = all(ref(other.get(name)) == ref(body.get(name)) for name in ("CustomerRef", "CurrencyRef"))
+            if same and amount(other.get("Balance")) > 0:
+                found.append((str(row.id), amount(other["Balance"])))
+    use = min(sum((value for _, value in found), Decimal(0)) for found in left.values())
+    lines = []
+    for kind, found in left.items():
+        rest = use
+        for ident, value in found:
+            part = min(value, rest)
+            if part:
+                lines.append({"Amount": part, "LinkedTxn": [{"TxnId": ident, "TxnType": kind}]})
+            rest -= part
+    return lines
+
+
 def complete_deposit_line(company: Company, line: Json) -> None:
     """Check one line of a deposit and give it its detail; a linked line takes the amount of what it banks."""
     linked = line.get("LinkedTxn") or []

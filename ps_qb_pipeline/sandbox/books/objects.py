@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ps_qb_pipeline.sandbox.books import documents, faults, lists, schema
+from ps_qb_pipeline.sandbox.books import documents, faults, links, lists, schema
 from ps_qb_pipeline.sandbox.books.clock import key
 from ps_qb_pipeline.sandbox.books.codec import Json
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -198,10 +198,23 @@ def _store(
     company.write(entity, Row(entity.name, number, sync, active, False, created, key(now), b""), whole)
     if entity.is_transaction:
         documents.post(company, entity, number, whole, before)
+        if before is None and entity.name in {"CreditMemo", "Invoice"}:
+            _settle_by_itself(company, whole)
     else:
         lists.after(company, entity, number, whole, before)
     company.note(entity.name, number, "Create" if row is None else "Update")
     return present(company, entity, company.find(entity.name, number) or whole)
+
+
+def _settle_by_itself(company: Company, body: Json) -> None:
+    """Apply open credits to open invoices of a customer, oldest first, if the company's settings say so."""
+    if not company.preference("SalesFormsPrefs", "AutoApplyCredit", False):
+        return
+    lines = links.matches(company, body)
+    if lines:
+        order: Json = {"TxnDate": body["TxnDate"], "TotalAmt": 0, "Line": lines}
+        order |= {name: body[name] for name in ("CustomerRef", "CurrencyRef", "ExchangeRate") if name in body}
+        create(company, ENTITIES["Payment"], order)
 
 
 def delete(company: Company, entity: Entity, body: Json) -> Json:

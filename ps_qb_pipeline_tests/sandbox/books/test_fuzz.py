@@ -71,7 +71,7 @@ def bench(country):
     return BENCHES[country]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), country=st.sampled_from(["ie", "us"]), name=st.sampled_from(sorted(ENTITIES)))
 def test_any_body_is_accepted_or_refused(data, country, name):
     """A body of an entity's own fields with any values is written or refused; the ledger balances after it."""

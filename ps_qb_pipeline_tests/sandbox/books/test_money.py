@@ -81,6 +81,17 @@ def test_a_credit_memo_is_applied_by_a_payment_of_nothing(ie):
     assert ie.trial_balance()[0] == 0
 
 
+def test_credits_apply_themselves_when_the_company_says_so(ie):
+    """With AutoApplyCredit a credit memo settles the oldest open invoices through a payment of 0.00."""
+    ie.control.apply({"preferences": {"SalesFormsPrefs": {"AutoApplyCredit": True}}})
+    first, second = invoice(ie, 20), invoice(ie, 100)
+    credit = ie.create("CreditMemo", ie.receipt(ie.line(30, code="Zero 0%")))
+    assert credit["RemainingCredit"] == 0
+    assert ie.read("Invoice", first["Id"])["Balance"] == 0
+    assert ie.read("Invoice", second["Id"])["Balance"] == 90
+    assert ie.trial_balance()[0] == 0
+
+
 def test_an_invoice_cannot_shrink_below_what_was_paid(ie):
     """The total may change as long as payments fit in."""
     owed = invoice(ie)
