@@ -41,6 +41,9 @@ class Coding:
         self.outcome = outcome
         self.address = self._tax_address()
         self.country = self.address.country or policy.seller_country
+        subdivision, postcode = self.address.subdivision, self.address.postcode
+        self._goods_place = place_of(self.country, subdivision, postcode, goods=True)
+        self._service_place = place_of(self.country, subdivision, postcode, goods=False)
         self.vat_number = _vat_number(order)
         try:
             self.line_rates = [tax.effective_rates(detail, shop) for detail in order.details]
@@ -49,6 +52,7 @@ class Coding:
         self.live_rates = [tuple(rate for rate in rates if rate) for rates in self.line_rates]
         self.any_taxed = any(self.live_rates)
         self.rates_of_code: dict[str, Rates] = {}
+        self._known: list[Rates] | None = None
 
     def _tax_address(self) -> Address:
         """The address that the shop taxed: by the evidence of the taxes' own countries, else its setting."""
@@ -70,8 +74,7 @@ class Coding:
 
     def place(self, kind: SaleKind) -> Place:
         """Where a sale of ``kind`` is taxed."""
-        address = self.address
-        return place_of(self.country, address.subdivision, address.postcode, goods=kind != "service")
+        return self._service_place if kind == "service" else self._goods_place
 
     def line(self, index: int, detail: Detail) -> Coded:
         """The tax code of one order line."""
@@ -137,8 +140,10 @@ class Coding:
 
     def known_rates(self) -> list[Rates]:
         """Sets of rates that a charge may bear: those of the lines, then those of the table for the place."""
-        own = list(dict.fromkeys(rates for rates in self.live_rates if rates))
-        return own + [rates for rates in self.table.sets(self.place("shipping")) if rates not in own]
+        if self._known is None:
+            own = list(dict.fromkeys(rates for rates in self.live_rates if rates))
+            self._known = own + [rates for rates in self.table.sets(self._goods_place) if rates not in own]
+        return self._known
 
     def wrapping_percent(self) -> Decimal:
         """The rate that the shop's rules give gift wrapping at the taxed place; 0 when unknown."""

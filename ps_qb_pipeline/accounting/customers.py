@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from ps_qb_pipeline.accounting.documents import Customer, PostalAddress
 from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.accounting.shop import Address, Order
+from ps_qb_pipeline.accounting.shop import Address, Order, Person
 
 NAME_LENGTH = 100
 _FORBIDDEN = str.maketrans({":": "-", "\t": " ", "\n": " ", "\r": " "})
@@ -26,39 +27,57 @@ def card(order: Order, policy: Policy) -> Customer:
     address, the VAT number, then the shop's number identifies. Pseudonymous cards hold no personal
     data at all: every guest is ``PS Guests``.
     """
-    currency = order.currency
-    foreign = f" {currency}" if currency != policy.home_currency else ""
-    person = order.customer
-    if policy.customer_names == "pseudonymous":
+    return _card(
+        order.customer,
+        order.invoice_address,
+        order.delivery_address,
+        order.currency,
+        f" {order.currency}" if order.currency != policy.home_currency else "",
+        policy.installation,
+        pseudonymous=policy.customer_names == "pseudonymous",
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _card(
+    person: Person,
+    invoice: Address | None,
+    delivery: Address | None,
+    currency: str,
+    foreign: str,
+    installation: int,
+    *,
+    pseudonymous: bool,
+) -> Customer:
+    """The card itself; customers come back, so the last few thousand are remembered."""
+    if pseudonymous:
         name = f"PS Guests {currency}" if person.is_guest else f"PS C{person.id}{foreign}"
         sources = () if person.is_guest else (person.id,)
         return Customer(
-            key=f"{policy.installation}:{name}", display_name=name, currency=currency, source_ids=sources
+            key=f"{installation}:{name}", display_name=name, currency=currency, source_ids=sources
         )
-    invoice = order.invoice_address or Address()
-    company = invoice.company or person.company
+    billed = invoice or Address()
+    company = billed.company or person.company
     names = " ".join(part for part in (person.firstname, person.lastname) if part)
-    shown = company if company and invoice.vat_number else names or company or f"PS C{person.id}"
+    shown = company if company and billed.vat_number else names or company or f"PS C{person.id}"
     return Customer(
-        key=f"{policy.installation}:{_identity(order)}:{currency}",
+        key=f"{installation}:{_identity(person, billed.vat_number)}:{currency}",
         display_name=clean_name(shown, foreign),
         given_name=person.firstname[:NAME_LENGTH],
         family_name=person.lastname[:NAME_LENGTH],
         company=company[:NAME_LENGTH],
         email=person.email[:NAME_LENGTH],
-        phone=invoice.phone[:30],
-        vat_number=invoice.vat_number.replace(" ", "").upper(),
+        phone=billed.phone[:30],
+        vat_number=billed.vat_number.replace(" ", "").upper(),
         currency=currency,
-        billing=layout(order.invoice_address),
-        shipping=layout(order.delivery_address),
+        billing=layout(invoice),
+        shipping=layout(delivery),
         source_ids=(person.id,),
     )
 
 
-def _identity(order: Order) -> str:
+def _identity(person: Person, vat_number: str) -> str:
     """A digest that is the same for the same e-mail address; no personal data can be read from it."""
-    person = order.customer
-    vat_number = order.invoice_address.vat_number if order.invoice_address else ""
     if person.email:
         told = f"email:{person.email.strip().lower()}"
     elif vat_number:

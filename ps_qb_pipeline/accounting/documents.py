@@ -275,26 +275,28 @@ def _layout(kind: type) -> _Layout:
 
 def _encoded(value: Any) -> str:
     """A dataclass as a JSON object; written out here because every document passes twice."""
-    read, names = _layout(type(value))
+    kind = type(value)
+    read, names = _LAYOUTS.get(kind) or _layout(kind)
     parts = []
-    for (name, default), content in zip(names, read(value), strict=True):
+    for (name, default), content in zip(names, read(value), strict=False):
         if content is default or content == default:
             continue
         kind = type(content)
         if kind is str:
-            text = encode_basestring(content)
-        elif kind is int:
-            text = str(content)
+            parts.append(name + encode_basestring(content))
         elif kind is Decimal or kind is date:
-            text = f'"{content}"'
+            parts.append(f'{name}"{content}"')
+        elif kind is int:
+            parts.append(f"{name}{content}")
         elif kind is tuple:
-            text = f"[{','.join(_encoded(one) if hasattr(one, '__slots__') else _scalar(one) for one in content)}]"
-        elif hasattr(content, "__slots__"):
-            text = _encoded(content)
+            parts.append(f"{name}[{','.join(map(_entry, content))}]")
         else:
-            text = _scalar(content)
-        parts.append(name + text)
+            parts.append(name + _entry(content))
     return "{" + ",".join(parts) + "}"
+
+
+def _entry(value: Any) -> str:
+    return _encoded(value) if hasattr(value, "__slots__") else _scalar(value)
 
 
 def _scalar(value: Any) -> str:
