@@ -25,6 +25,7 @@ from ps_qb_pipeline.sandbox.books.switches import Switches
 
 COMPANIES = ("us", "gb", "ca", "ie")
 BORN = datetime(2025, 1, 2, 9, 0, tzinfo=UTC)
+ISO3 = {"US": "USA", "GB": "GBR", "CA": "CAN", "IE": "IRL"}
 STOCK_DATE = "2025-01-01"
 
 
@@ -82,7 +83,8 @@ def _fill(company: Company, facts: Json, common: Json) -> None:
 
 
 def _settings(company: Company, facts: Json) -> None:
-    address = facts["address"]
+    # Since October 2025 the company's own addresses name their country in three letters.
+    address = facts["address"] | {"Country": ISO3[facts["country"]]}
     info: Json = {
         "CompanyName": facts["name"],
         "LegalName": facts["name"],

@@ -142,6 +142,17 @@ def test_every_entity_of_the_schema_is_served(books):
         assert isinstance(books.query(f"select * from {name}"), dict), name
 
 
+def test_the_company_is_read_and_changed_but_not_made(books):
+    """CompanyInfo is found by realm or 1, its country stands in two letters and in its address in three."""
+    for ident in ("1", books.company.realm):
+        info = books.read("CompanyInfo", ident)
+        assert (info["Id"], info["Country"], info["CompanyAddr"]["Country"]) == ("1", "IE", "IRL")
+    body = {"SyncToken": info["SyncToken"], "sparse": True, "LegalName": "Books Ltd"}
+    assert books.post("companyinfo", body)["CompanyInfo"]["LegalName"] == "Books Ltd"
+    assert books.read("CompanyInfo", "1")["CompanyName"] == info["CompanyName"]
+    assert books.rows("select * from CompanyInfo")[0]["LegalName"] == "Books Ltd"
+
+
 def test_sub_accounts_have_levels_and_qualified_names(books):
     """Names join with colons, and nobody nests deeper than five levels."""
     parent, names = None, []
