@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from ps_qb_pipeline.reports.scope import Scope, last_day
 from ps_qb_pipeline.reports.sections import SECTIONS, Section
 from ps_qb_pipeline.reports.story import OrderStory, explain
 from ps_qb_pipeline.reports.table import Table
@@ -113,16 +114,20 @@ def read_report(
     connection: str = "",
     run_id: str = "",
     as_of: datetime | None = None,
+    period: str = "",
     detail_rows: int = DETAIL_ROWS,
     stories: int = STORIES,
 ) -> Report:
     """The report of everything that the reconciliation and mart models of ``con`` hold.
 
-    ``con`` needs the models' own variables only for their order: ``home_currency`` is read from the
-    books' preferences when it is not set.
+    ``period`` (``2026-10``) narrows it to what belongs to that month; the proof that nothing is lost
+    always covers everything. ``home_currency`` is read from the books' preferences when the models'
+    variable of that name is not set.
     """
     home = _home_currency(con)
     con.execute("set variable home_currency = $home", {"home": home})
+    if period:
+        con.execute("set variable period_end = $day", {"day": last_day(period)})
     cover = Cover(
         connection=connection,
         shop=_text(con, "select min(name) from staging.prestashop_shops") or connection,
@@ -131,9 +136,22 @@ def read_report(
         as_of=as_of or datetime.now(UTC),
         run_id=run_id,
         version=_version(),
+        period=period,
     )
-    tables = {section.name: _table(con, section, detail_rows) for section in SECTIONS}
-    return Report(cover, _figures(con), tables, _stories(con, stories))
+    return read_tables(con, cover, Scope(period), detail_rows=detail_rows, stories=stories)
+
+
+def read_tables(
+    con: duckdb.DuckDBPyConnection,
+    cover: Cover,
+    scope: Scope,
+    *,
+    detail_rows: int = DETAIL_ROWS,
+    stories: int = STORIES,
+) -> Report:
+    """The report with this cover over this scope's rows."""
+    tables = {section.name: _table(con, section, scope, detail_rows) for section in SECTIONS}
+    return Report(cover, _figures(con, scope), tables, _stories(con, scope, stories))
 
 
 def _version() -> str:
@@ -160,16 +178,9 @@ def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def _counts(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, int]:
-    return {str(name): int(number) for name, number in con.execute(sql).fetchall()}
-
-
-def _amounts(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Decimal]:
-    return {str(currency): Decimal(amount) for currency, amount in con.execute(sql).fetchall()}
-
-
-def _table(con: duckdb.DuckDBPyConnection, section: Section, limit: int) -> Table:
-    cursor = con.execute(section.sql)
+def _table(con: duckdb.DuckDBPyConnection, section: Section, scope: Scope, limit: int) -> Table:
+    sql = scope.sql(section.sql)
+    cursor = con.execute(sql)
     found = [column[0] for column in cursor.description or ()]
     wanted = [column.name for column in section.columns]
     if found != wanted:
@@ -177,11 +188,11 @@ def _table(con: duckdb.DuckDBPyConnection, section: Section, limit: int) -> Tabl
     rows = tuple(cursor.fetchmany(limit))
     left_out = 0
     if len(rows) == limit:
-        left_out = _count(con, f"select count(*) from ({section.sql})") - limit  # noqa: S608 - our own words
+        left_out = _count(con, f"select count(*) from ({sql})") - limit  # noqa: S608 - our own words
     return Table(section.name, section.title, section.intro, section.columns, rows, left_out)
 
 
-def _figures(con: duckdb.DuckDBPyConnection) -> Figures:
+def _figures(con: duckdb.DuckDBPyConnection, scope: Scope) -> Figures:
     orders = "from recon.objects where side = 'shop' and object_type = 'order' and class_group <> 'gone'"
     not_held = "from recon.pairs where not held"
     queries: Mapping[str, str] = {
@@ -194,40 +205,52 @@ def _figures(con: duckdb.DuckDBPyConnection) -> Figures:
             and document_key in (select key from recon.pairs where live)""",  # noqa: S608 - our own words
         "unclassified_objects": "select coalesce(sum(unclassified_objects), 0) from recon.conservation",
     }
-    numbers: dict[str, Any] = {name: _count(con, sql) for name, sql in queries.items()}
+    numbers: dict[str, Any] = {name: _count(con, scope.sql(sql)) for name, sql in queries.items()}
+
+    def counts(sql: str) -> dict[str, int]:
+        return {str(name): int(number) for name, number in con.execute(scope.sql(sql)).fetchall()}
+
+    def amounts(sql: str) -> dict[str, Decimal]:
+        return {str(currency): Decimal(amount) for currency, amount in con.execute(scope.sql(sql)).fetchall()}
+
     return Figures(
         **numbers,
-        not_postable=_counts(
-            con,
+        not_postable=counts(
             f"""select if(class_group = 'before_go_live', class, split_part(class, ':', 2)) as reason, count(*)
-            {orders} and class_group in ('not_postable', 'before_go_live') group by reason order by reason""",
+            {orders} and class_group in ('not_postable', 'before_go_live') group by reason order by reason"""
         ),
-        held=_counts(
-            con,
-            "select code, count(*) from recon.exceptions where origin = 'hold' group by code order by code",
+        held=counts(
+            "select code, count(*) from recon.exceptions where origin = 'hold' group by code order by code"
         ),
-        exceptions=_counts(
-            con,
-            "select code, count(*) from recon.exceptions where origin <> 'hold' group by code order by code",
+        exceptions=counts(
+            "select code, count(*) from recon.exceptions where origin <> 'hold' group by code order by code"
         ),
-        unclassified=_amounts(
-            con, "select currency, sum(unclassified) from recon.tie_out group by currency order by currency"
+        unclassified=amounts(
+            "select currency, sum(unclassified) from recon.tie_out group by currency order by currency"
         ),
-        open_difference=_amounts(
-            con, "select currency, open_difference from recon.open_difference order by currency"
+        open_difference=amounts(
+            "select currency, open_difference from recon.open_difference order by currency"
         ),
-        open_held=_amounts(con, "select currency, held from recon.open_difference order by currency"),
+        open_held=amounts("select currency, held from recon.open_difference order by currency"),
     )
 
 
-def _stories(con: duckdb.DuckDBPyConnection, limit: int) -> tuple[OrderStory, ...]:
+def _stories(con: duckdb.DuckDBPyConnection, scope: Scope, limit: int) -> tuple[OrderStory, ...]:
+    if not limit:
+        return ()
     chosen = con.execute(
-        """with troubled as (
-            select order_id, max(amount) as amount from recon.exceptions where order_id is not null group by order_id
-        )
-        select orders.id
-        from staging.prestashop_orders as orders left join troubled on orders.id = troubled.order_id
-        order by troubled.amount desc nulls last, orders.id desc limit $limit""",
+        scope.sql(
+            """with troubled as (
+                select order_id, max(amount) as amount from recon.exceptions
+                where order_id is not null group by order_id
+            ),
+            orders as (
+                select distinct order_id from recon.objects
+                where side = 'shop' and object_type = 'order' and class_group <> 'gone'
+            )
+            select orders.order_id from orders left join troubled using (order_id)
+            order by troubled.amount desc nulls last, orders.order_id desc limit $limit"""
+        ),
         {"limit": limit},
     ).fetchall()
     return tuple(explain(con, [row[0] for row in chosen]))

@@ -111,7 +111,11 @@ def write_workbook(report: Report, path: Path) -> Path:
         tables = [table for table in report.tables.values() if table.rows or table.name in _ALWAYS]
         book.sheets = {table.name: _sheet_name(table.title) for table in tables}
         workbook.set_properties(
-            {"title": f"Reconciliation {report.cover.connection}", "company": report.cover.company}
+            {
+                "title": f"Reconciliation {report.cover.connection}",
+                "company": clean(report.cover.company),
+                "created": report.cover.as_of.replace(tzinfo=None),
+            }
         )
         _cover(book, report)
         for table in tables:
@@ -140,8 +144,10 @@ def _cover(book: _Book, report: Report) -> None:
         ("Run", cover.run_id),
         ("Version", cover.version),
         ("Status", cover.status),
-        ("Prepared by", ""),
-        ("Approved by", ""),
+        ("Period", cover.period or "everything until now"),
+        ("Prepared by", cover.preparer),
+        ("Approved by", cover.approver),
+        ("Snapshot", cover.snapshot),
         ("", ""),
         ("Orders in the shop", figures.orders),
         ("Orders to be booked", figures.postable + figures.held_orders),
