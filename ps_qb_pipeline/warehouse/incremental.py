@@ -212,7 +212,7 @@ def _narrowed(
             con.execute(f"create or replace temp view {instead} as {inner}")
         else:
             continue
-        sql = re.sub(rf"\b{re.escape(name)}\b", instead, sql)
+        sql = re.sub(rf"(?<!')\b{re.escape(name)}\b(?!')", instead, sql)  # the name, not a text that says it
         narrowed.append(instead)
     return sql, narrowed
 

@@ -5,11 +5,9 @@ source as (
     select * from raw.quickbooks_company_info
 ),
 
-newest as (
-    select
-        max(landing_id) as landing_id
-    from source
-    group by id
+superseded as (
+    select landing_id from raw.superseded
+    where source = 'raw.quickbooks_company_info'
 ),
 
 final as (
@@ -30,7 +28,7 @@ final as (
         source.fetched_at,
         source.hash
     from source
-    semi join newest on source.landing_id = newest.landing_id
+    anti join superseded on source.landing_id = superseded.landing_id
     where not source.deleted_at_source
 )
 

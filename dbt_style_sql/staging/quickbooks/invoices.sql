@@ -5,56 +5,75 @@ source as (
     select * from raw.quickbooks_invoices
 ),
 
+superseded as (
+    select landing_id from raw.superseded
+    where source = 'raw.quickbooks_invoices'
+),
+
 newest as (
-    select
-        max(landing_id) filter (where not deleted_at_source) as landing_id,
-        max(landing_id) as last_landing_id
+    select * from source
+    anti join superseded on source.landing_id = superseded.landing_id
+),
+
+-- Of what is deleted now, the state that was known before.
+last_known as (
+    select max(landing_id) as landing_id
     from source
+    where
+        not deleted_at_source
+        and id in (select newest.id from newest where newest.deleted_at_source)
     group by id
+),
+
+known as (
+    select *, false as deleted from newest
+    where not deleted_at_source
+    union all
+    select source.*, true as deleted from source
+    semi join last_known on source.landing_id = last_known.landing_id
 ),
 
 final as (
     select
-        source.connection,
+        connection,
         'Invoice' as entity,
-        source.id,
-        source.sync_token,
-        source.created_at,
-        source.updated_at,
-        source.doc_number,
-        source.txn_date,
-        source.currency,
-        source.exchange_rate,
-        source.department_id,
-        source.department_name,
-        source.private_note,
-        source.linked_txn,
-        source.line,
-        source.customer_id,
-        source.customer_name,
-        source.customer_memo,
-        source.due_date,
-        source.global_tax,
-        source.total,
-        source.home_total,
-        source.total_tax,
-        source.txn_tax_code_id,
-        source.tax_line,
-        source.balance,
-        source.home_balance,
-        source.class_id,
-        source.payment_method_id,
-        source.payment_ref_num,
-        source.deposit_to_id,
-        source.deposit_to_name,
-        source.bill_country,
-        source.ship_country,
-        source.deposit,
-        newest.last_landing_id > newest.landing_id as deleted,
-        source.fetched_at,
-        source.hash
-    from source
-    inner join newest on source.landing_id = newest.landing_id
+        id,
+        sync_token,
+        created_at,
+        updated_at,
+        doc_number,
+        txn_date,
+        currency,
+        exchange_rate,
+        department_id,
+        department_name,
+        private_note,
+        linked_txn,
+        line,
+        customer_id,
+        customer_name,
+        customer_memo,
+        due_date,
+        global_tax,
+        total,
+        home_total,
+        total_tax,
+        txn_tax_code_id,
+        tax_line,
+        balance,
+        home_balance,
+        class_id,
+        payment_method_id,
+        payment_ref_num,
+        deposit_to_id,
+        deposit_to_name,
+        bill_country,
+        ship_country,
+        deposit,
+        deleted,
+        fetched_at,
+        hash
+    from known
 )
 
 select * from final

@@ -5,47 +5,66 @@ source as (
     select * from raw.quickbooks_purchases
 ),
 
+superseded as (
+    select landing_id from raw.superseded
+    where source = 'raw.quickbooks_purchases'
+),
+
 newest as (
-    select
-        max(landing_id) filter (where not deleted_at_source) as landing_id,
-        max(landing_id) as last_landing_id
+    select * from source
+    anti join superseded on source.landing_id = superseded.landing_id
+),
+
+-- Of what is deleted now, the state that was known before.
+last_known as (
+    select max(landing_id) as landing_id
     from source
+    where
+        not deleted_at_source
+        and id in (select newest.id from newest where newest.deleted_at_source)
     group by id
+),
+
+known as (
+    select *, false as deleted from newest
+    where not deleted_at_source
+    union all
+    select source.*, true as deleted from source
+    semi join last_known on source.landing_id = last_known.landing_id
 ),
 
 final as (
     select
-        source.connection,
+        connection,
         'Purchase' as entity,
-        source.id,
-        source.sync_token,
-        source.created_at,
-        source.updated_at,
-        source.doc_number,
-        source.txn_date,
-        source.currency,
-        source.exchange_rate,
-        source.department_id,
-        source.department_name,
-        source.private_note,
-        source.linked_txn,
-        source.line,
-        source.global_tax,
-        source.total,
-        source.total_tax,
-        source.tax_line,
-        source.account_id,
-        source.account_name,
-        source.payment_type,
-        source.payment_method_id,
-        source.entity_id,
-        source.entity_name,
-        source.credit,
-        newest.last_landing_id > newest.landing_id as deleted,
-        source.fetched_at,
-        source.hash
-    from source
-    inner join newest on source.landing_id = newest.landing_id
+        id,
+        sync_token,
+        created_at,
+        updated_at,
+        doc_number,
+        txn_date,
+        currency,
+        exchange_rate,
+        department_id,
+        department_name,
+        private_note,
+        linked_txn,
+        line,
+        global_tax,
+        total,
+        total_tax,
+        tax_line,
+        account_id,
+        account_name,
+        payment_type,
+        payment_method_id,
+        entity_id,
+        entity_name,
+        credit,
+        deleted,
+        fetched_at,
+        hash
+    from known
 )
 
 select * from final

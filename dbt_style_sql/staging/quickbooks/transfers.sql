@@ -5,41 +5,60 @@ source as (
     select * from raw.quickbooks_transfers
 ),
 
+superseded as (
+    select landing_id from raw.superseded
+    where source = 'raw.quickbooks_transfers'
+),
+
 newest as (
-    select
-        max(landing_id) filter (where not deleted_at_source) as landing_id,
-        max(landing_id) as last_landing_id
+    select * from source
+    anti join superseded on source.landing_id = superseded.landing_id
+),
+
+-- Of what is deleted now, the state that was known before.
+last_known as (
+    select max(landing_id) as landing_id
     from source
+    where
+        not deleted_at_source
+        and id in (select newest.id from newest where newest.deleted_at_source)
     group by id
+),
+
+known as (
+    select *, false as deleted from newest
+    where not deleted_at_source
+    union all
+    select source.*, true as deleted from source
+    semi join last_known on source.landing_id = last_known.landing_id
 ),
 
 final as (
     select
-        source.connection,
+        connection,
         'Transfer' as entity,
-        source.id,
-        source.sync_token,
-        source.created_at,
-        source.updated_at,
-        source.doc_number,
-        source.txn_date,
-        source.currency,
-        source.exchange_rate,
-        source.department_id,
-        source.department_name,
-        source.private_note,
-        source.linked_txn,
-        source.line,
-        source.amount,
-        source.from_account_id,
-        source.from_account_name,
-        source.to_account_id,
-        source.to_account_name,
-        newest.last_landing_id > newest.landing_id as deleted,
-        source.fetched_at,
-        source.hash
-    from source
-    inner join newest on source.landing_id = newest.landing_id
+        id,
+        sync_token,
+        created_at,
+        updated_at,
+        doc_number,
+        txn_date,
+        currency,
+        exchange_rate,
+        department_id,
+        department_name,
+        private_note,
+        linked_txn,
+        line,
+        amount,
+        from_account_id,
+        from_account_name,
+        to_account_id,
+        to_account_name,
+        deleted,
+        fetched_at,
+        hash
+    from known
 )
 
 select * from final
