@@ -162,7 +162,7 @@ def _plan_update(
         sync_token=str(row.get("SyncToken", "")),
         echoed_sha=echo.content_sha(row),
     )
-    _write_down(worker, draft, pending)
+    _write_down(worker, draft)
     result.keys.append(draft.key)
 
 
@@ -191,12 +191,13 @@ def _next_revision(document: Document, base: Intent, pending: Intent | None) -> 
     return max(document.revision, base.revision + 1)
 
 
-def _write_down(worker: Worker, draft: Draft, pending: Intent | None) -> None:
+def _write_down(worker: Worker, draft: Draft) -> None:
     now = worker.clock.now()
     with writing(worker.engine) as tx:
-        old = intents.load(tx, worker.realm, [draft.key]).get(draft.key) or pending
-        if old is not None and old.key == draft.key:
-            intents.replan(tx, old, draft, run_id=worker.run_id, now=now)
+        old = intents.load(tx, worker.realm, [draft.key]).get(draft.key)
+        if old is not None:
+            if intents.may_replan(old):
+                intents.replan(tx, old, draft, run_id=worker.run_id, now=now)
             return
         intents.plan(
             tx, [draft], realm=worker.realm, connection=worker.connection, run_id=worker.run_id, now=now

@@ -19,6 +19,7 @@ from ps_qb_pipeline.errors import BooksFault, SettingsError
 from ps_qb_pipeline.posting import echo
 from ps_qb_pipeline.posting.changing import STALE
 from ps_qb_pipeline.posting.ports import BooksPort, Row
+from ps_qb_pipeline.posting.settling import MAYBE_DELETED
 from ps_qb_pipeline.quickbooks import faults
 from ps_qb_pipeline.state import holds, intents
 from ps_qb_pipeline.state.audit import AuditEntry, append
@@ -162,6 +163,10 @@ OURS: dict[str, tuple[str, str]] = {
         "QuickBooks never answered, and the document is not there.",
         "Look at QuickBooks' status page; then replay: it is looked up again before it is sent.",
     ),
+    MAYBE_DELETED: (
+        "Our answer was lost, and meanwhile a document that we do not know was deleted in QuickBooks.",
+        "If it was this one and should stay deleted, leave it; otherwise replay: it is sent again.",
+    ),
     "STALE": (
         "Somebody touched the document in QuickBooks while we wrote.",
         "Nothing to do: the next run reads it again.",
@@ -267,7 +272,8 @@ def _replay_one(
         return
     now = clock.now()
     with writing(store) as tx:
-        if intent.state == REJECTED:
+        if intent.state == REJECTED or intent.cause == MAYBE_DELETED:
+            # Nothing of it is in the books, by QuickBooks' word or by a person's.
             generation = intent.generation + 1
             changes = {
                 "generation": generation,

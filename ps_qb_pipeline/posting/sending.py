@@ -218,8 +218,6 @@ def judge_row(intent: Intent, row: Row, *, tid: str, now: Any, adopted: bool = F
         "sync_token": str(row.get("SyncToken", "")),
         "echoed_sha": echo.content_sha(row),
         "intuit_tid": tid,
-        "lease_until": None,
-        "owner": "",
     }
     found = echo.differences(intent, row)
     if found:
@@ -246,7 +244,7 @@ def _judge_fault(worker: Worker, fault: Fault) -> Verdict:
         return _not_sent(worker, "throttled", 60.0)
     if rule.outcome_unknown or rule.action == "retry":
         return Verdict(UNKNOWN, f"code {fault.code}", changes)
-    return Verdict(REJECTED, f"code {fault.code}", {**changes, "lease_until": None, "owner": ""})
+    return Verdict(REJECTED, f"code {fault.code}", changes)
 
 
 CAUSES = {"6200": "PERIOD_CLOSED", "6210": "PERIOD_CLOSED", "6140": "NUMBER_TAKEN", "6240": "NAME_TAKEN"}
@@ -272,15 +270,13 @@ def _record(worker: Worker, sent: Sequence[Intent], verdicts: Mapping[str, Verdi
 
 def settle_one(worker: Worker, tx: Connection, intent: Intent, verdict: Verdict) -> Intent | None:
     """Move an intent as its verdict says, with everything that follows from it, in one transaction."""
-    changes = dict(verdict.changes)
+    changes = {**verdict.changes, "owner": "", "lease_until": None}
     if verdict.state == PLANNED:
         # It was never written, so this sending does not count.
-        changes = {**changes, "attempts": intent.attempts - 1, "owner": "", "lease_until": None}
+        changes["attempts"] = intent.attempts - 1
         if intent.attempts == 1:
             # Nothing of it ever reached QuickBooks: its body may still follow the document.
             changes["first_sent_at"] = None
-    if verdict.state == UNKNOWN:
-        changes = {**changes, "owner": "", "lease_until": None}
     moved = intents.move(
         tx,
         intent,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from ps_qb_pipeline.errors import BooksFault, BooksNotSent, BooksThrottled, BooksUnavailable, MeterSpent
 from ps_qb_pipeline.posting import changing, echo
@@ -18,7 +19,7 @@ from ps_qb_pipeline.posting.sending import Verdict, judge_row, send, settle_one
 from ps_qb_pipeline.posting.worker import Worker
 from ps_qb_pipeline.quickbooks import query
 from ps_qb_pipeline.state import intents
-from ps_qb_pipeline.state.database import writing
+from ps_qb_pipeline.state.database import reading, writing
 from ps_qb_pipeline.state.intents import (
     COLLISION,
     CONFLICT,
@@ -30,6 +31,7 @@ from ps_qb_pipeline.state.intents import (
 )
 
 CDC_DAYS = 29
+MAYBE_DELETED = "MAYBE_DELETED"
 CDC_MARGIN = timedelta(hours=1)
 NO_CDC = frozenset({"JournalCode", "TaxAgency", "TimeActivity", "TaxCode", "TaxRate"})
 
@@ -54,7 +56,7 @@ def settle(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
     worker.step("looked.up")
     with writing(worker.engine) as tx:
         for intent in taken:
-            verdict = _decide(worker, intent, found.get(intent.key, []))
+            verdict = _decide(worker, intent, found)
             if verdict is None:
                 if _may_send_again(worker, intent):
                     again.append(intent)
@@ -113,8 +115,9 @@ def _groups(again: Sequence[Intent], limit: int) -> list[list[Intent]]:
     ]
 
 
-def _decide(worker: Worker, intent: Intent, rows: Sequence[Row]) -> Verdict | None:
+def _decide(worker: Worker, intent: Intent, found: _Found) -> Verdict | None:
     """Where the look-up takes an intent; None where it proves nothing yet."""
+    rows = found.rows.get(intent.key, [])
     if intent.operation != "create":
         return changing.decide(worker, intent, rows[0] if rows else None)
     ours = [row for row in rows if _same(intent, row)]
@@ -127,7 +130,16 @@ def _decide(worker: Worker, intent: Intent, rows: Sequence[Row]) -> Verdict | No
         return Verdict(CONFLICT, "several found", {"cause": "DUPLICATE_IN_QBO", "fault_message": said})
     if rows:
         return _taken_by_others(intent, rows)
-    if intent.attempts >= worker.pace.attempts and worker.since_sent(intent) >= worker.pace.window:
+    settled = worker.since_sent(intent) >= worker.pace.window
+    return _given_up(worker, intent, found) if settled else None
+
+
+def _given_up(worker: Worker, intent: Intent, found: _Found) -> Verdict | None:
+    """Why a settled, missing creation is not sent again by itself; None when it is."""
+    if intent.key in found.maybe_deleted:
+        said = f"a {intent.entity} that we do not know was deleted in QuickBooks while our answer was lost"
+        return Verdict(STUCK, "maybe deleted", {"cause": MAYBE_DELETED, "fault_message": said})
+    if intent.attempts >= worker.pace.attempts:
         said = f"sent {intent.attempts} times without an answer, and not in the books"
         return Verdict(STUCK, "no answer", {"cause": "NO_ANSWER", "fault_message": said})
     return None
@@ -178,9 +190,18 @@ def _text(value: object) -> str:
     return " ".join(str(value or "").split()).casefold()
 
 
-def _find(worker: Worker, taken: Sequence[Intent]) -> dict[str, list[Row]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look-up brought, by intent key; ``maybe_deleted`` names those that a person may have deleted."""
+
+    rows: dict[str, list[Row]]
+    maybe_deleted: set[str]
+
+
+def _find(worker: Worker, taken: Sequence[Intent]) -> _Found:
     """Everything in the books that may be one of these: by id, by number, by change."""
     found: dict[str, dict[str, Row]] = {}
+    maybe_deleted: set[str] = set()
     for entity in sorted({intent.entity for intent in taken}):
         mine = [intent for intent in taken if intent.entity == entity]
         for intent in mine:
@@ -189,11 +210,36 @@ def _find(worker: Worker, taken: Sequence[Intent]) -> dict[str, list[Row]]:
                 if row is not None:
                     found.setdefault(intent.key, {})[str(row["Id"])] = row
         creations = [intent for intent in mine if intent.operation == "create"]
-        for row in candidates(worker, entity, creations):
+        rows, deleted = candidates(worker, entity, creations)
+        for row in rows:
             for intent in creations:
                 if _fits(intent, row):
                     found.setdefault(intent.key, {})[str(row["Id"])] = row
-    return {key: list(rows.values()) for key, rows in found.items()}
+        maybe_deleted |= _maybe_deleted(worker, entity, creations, deleted)
+    return _Found({key: list(rows.values()) for key, rows in found.items()}, maybe_deleted)
+
+
+def _maybe_deleted(
+    worker: Worker, entity: str, creations: Sequence[Intent], deleted: Sequence[Row]
+) -> set[str]:
+    """Creations that may be among the deleted objects: the feed tells ids alone, and these were never ours."""
+    if not deleted:
+        return set()
+    with reading(worker.engine) as tx:
+        known = intents.known_ids(tx, worker.realm, entity, [str(row["Id"]) for row in deleted])
+    strange = [row for row in deleted if str(row["Id"]) not in known]
+    return {
+        intent.key
+        for intent in creations
+        if any(_after(row, intent.first_sent_at, worker.clock.now()) for row in strange)
+    }
+
+
+def _after(row: Row, first_sent: datetime | None, now: datetime) -> bool:
+    """Whether an object was deleted after the first sending; clocks may differ by the margin."""
+    stamp = (row.get("MetaData") or {}).get("LastUpdatedTime")
+    at = datetime.fromisoformat(str(stamp)) if stamp else now
+    return first_sent is None or at >= first_sent - CDC_MARGIN
 
 
 def _read(worker: Worker, entity: str, qbo_id: str) -> Row | None:
@@ -217,10 +263,11 @@ def _fits(intent: Intent, row: Row) -> bool:
     )
 
 
-def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list[Row]:
-    """Rows that a query or the change feed names for these creations; deleted ones left out."""
+def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> tuple[list[Row], list[Row]]:
+    """Rows that a query or the change feed names for these creations, and those that were deleted."""
     if not creations:
-        return []
+        return [], []
+    deleted: list[Row] = []
     rows: dict[str, Row] = {}
     for where in _conditions(entity, creations):
         worker.requests += 1
@@ -231,9 +278,11 @@ def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list
     if entity not in NO_CDC and worker.clock.now() - since < timedelta(days=CDC_DAYS):
         worker.requests += 1
         for row in worker.books.cdc([entity], since).get(entity, []):
-            if row.get("status") != "Deleted":
+            if row.get("status") == "Deleted":
+                deleted.append(row)
+            else:
                 rows.setdefault(str(row["Id"]), row)
-    return list(rows.values())
+    return list(rows.values()), deleted
 
 
 def _conditions(entity: str, creations: Sequence[Intent]) -> list[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from ps_qb_pipeline.errors import Busy, PipelineError, StorageError
+from ps_qb_pipeline.errors import Busy, PipelineError, SettingsError, StorageError
 
 BUSY_TIMEOUT_SECONDS = 30
 _WRITE = "psqb_write"
@@ -42,9 +42,21 @@ def open_control_plane(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) 
 
 def connect(url: str, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> Engine:
     """An engine with our transaction rules on it; the schema is left as it is found."""
-    address = make_url(url)
-    if address.get_backend_name() != "sqlite":
-        return create_engine(address, pool_pre_ping=True, isolation_level="SERIALIZABLE")
+    try:
+        address = make_url(url)
+        if address.get_backend_name() != "sqlite":
+            return create_engine(address, pool_pre_ping=True, isolation_level="SERIALIZABLE")
+    except ArgumentError as error:
+        # The value may hold a password, so that it is not repeated; nor is what was made of it.
+        raise SettingsError(
+            "PSQB_STATE_URL is no database address; it reads postgresql+psycopg://user@host/name, "
+            "or is left unset for a file in PSQB_HOME"
+        ) from error
+    except ImportError as error:
+        raise SettingsError(
+            f"PSQB_STATE_URL names a database whose driver {error.name} is not installed; install it, "
+            "or leave PSQB_STATE_URL unset for a file in PSQB_HOME"
+        ) from error
     options: dict[str, Any] = {"connect_args": {"timeout": busy_timeout, "check_same_thread": False}}
     if address.database and address.database != ":memory:":
         _prepare_file(Path(address.database))
@@ -130,4 +142,8 @@ def _ours(said: str) -> PipelineError:
         return StorageError(f"the control plane cannot be written ({said}); free some disk space")
     if "unable to open" in lowered:
         return StorageError(f"the control plane cannot be opened ({said}); see PSQB_HOME and PSQB_STATE_URL")
+    if "not a database" in lowered or "malformed" in lowered:
+        return StorageError(
+            f"the control plane is damaged ({said}); put its last backup in its place before anything is posted"
+        )
     return StorageError(f"the control plane failed: {said}")

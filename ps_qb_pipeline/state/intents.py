@@ -39,7 +39,7 @@ EDGES: Mapping[str, frozenset[str]] = {
     MISMATCH: frozenset({CONFIRMED, VOIDED, GONE}),
     CONFLICT: frozenset({CONFIRMED, UNKNOWN}),
     COLLISION: frozenset({CONFIRMED, UNKNOWN, DROPPED}),
-    STUCK: frozenset({UNKNOWN, DROPPED}),
+    STUCK: frozenset({UNKNOWN, PLANNED, DROPPED}),
     SUPERSEDED: frozenset({VOIDED, GONE}),
     VOIDED: frozenset(),
     GONE: frozenset(),
@@ -204,6 +204,17 @@ def in_states(tx: Connection, realm: str, states: Iterable[str]) -> list[Intent]
     return [_intent(row) for row in tx.execute(query.order_by(intents.c.key)).mappings()]
 
 
+def known_ids(tx: Connection, realm: str, entity: str, qbo_ids: Iterable[str]) -> set[str]:
+    """Those of these QuickBooks ids that any intent has had."""
+    found: set[str] = set()
+    for chunk in _chunks(qbo_ids):
+        query = select(intents.c.qbo_id).where(
+            intents.c.realm == realm, intents.c.entity == entity, intents.c.qbo_id.in_(chunk)
+        )
+        found.update(tx.execute(query).scalars())
+    return found
+
+
 def newest_with_id(tx: Connection, realm: str, entity: str, qbo_ids: Iterable[str]) -> dict[str, Intent]:
     """The confirmed intents behind these QuickBooks ids."""
     found: dict[str, Intent] = {}
@@ -277,14 +288,19 @@ def _event(row: Mapping[str, Any], before: str, after: str, now: datetime, reaso
     }
 
 
+def may_replan(intent: Intent) -> bool:
+    """Whether the intent's body may still change: it was never sent, or was refused, or was dropped."""
+    never_sent = intent.state == PLANNED and intent.first_sent_at is None
+    return never_sent or intent.state in {REJECTED, DROPPED}
+
+
 def replan(tx: Connection, intent: Intent, draft: Draft, *, run_id: str, now: datetime) -> Intent | None:
     """Give an intent another body: allowed before its first sending, and after a refusal.
 
     None when another worker has moved it meanwhile. The old request id is never used again for other
     bytes: it is a function of them.
     """
-    never_sent = intent.state == PLANNED and intent.first_sent_at is None
-    if not never_sent and intent.state not in {REJECTED, DROPPED}:
+    if not may_replan(intent):
         raise IntegrityError(
             f"intent {intent.key} is {intent.state}: only a body that was never sent or was refused may change"
         )

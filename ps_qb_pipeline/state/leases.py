@@ -7,10 +7,11 @@ lease must check the epoch in the same transaction (``holds``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
@@ -33,32 +34,49 @@ class Lease:
 
 def acquire(engine: Engine, name: str, *, owner: str, seconds: float, clock: Clock) -> Lease | None:
     """The lease, or None while another owner holds it. An owner may take its own lease again."""
-    now = clock.now()
-    deadline = clock.monotonic() + seconds
-    until = now + timedelta(seconds=seconds)
+    lease_ends = _ends(clock, seconds)
     with writing(engine) as tx:
         row = tx.execute(select(leases).where(leases.c.name == name)).mappings().first()
         if row is None:
-            tx.execute(insert(leases).values(name=name, owner=owner, epoch=1, until=until))
-            return Lease(name, owner, 1, deadline)
-        # A lease from the far future was written by a clock that ran ahead: nobody holds one that long.
-        free = row["until"] <= now or row["until"] > now + timedelta(seconds=max(seconds, 3600.0) * 2)
-        if row["owner"] not in {owner, ""} and not free and not is_gone(row["owner"]):
+            tx.execute(insert(leases).values(name=name, owner=owner, epoch=1, **lease_ends))
+            return Lease(name, owner, 1, lease_ends["timer_until"])
+        mine = row["owner"] in {owner, ""}
+        if not mine and not _over(row, seconds, clock) and not is_gone(row["owner"]):
             return None
         epoch = int(row["epoch"]) + 1
-        tx.execute(update(leases).where(leases.c.name == name).values(owner=owner, epoch=epoch, until=until))
-    return Lease(name, owner, epoch, deadline)
+        values = {"owner": owner, "epoch": epoch, **lease_ends}
+        tx.execute(update(leases).where(leases.c.name == name).values(**values))
+    return Lease(name, owner, epoch, lease_ends["timer_until"])
+
+
+def _ends(clock: Clock, seconds: float) -> dict[str, Any]:
+    return {
+        "until": clock.now() + timedelta(seconds=seconds),
+        "boot": clock.boot,
+        "timer_until": clock.monotonic() + seconds,
+    }
+
+
+def _over(row: Mapping[Any, Any], seconds: float, clock: Clock) -> bool:
+    """Whether a lease has ended: by the timer where it was stamped in this boot, else by the wall clock."""
+    if row["boot"] == clock.boot:
+        return bool(row["timer_until"] <= clock.monotonic())
+    left: float = (row["until"] - clock.now()).total_seconds()
+    # So much is never left of a lease: the clock that stamped it ran ahead.
+    return left <= 0 or left > max(4 * seconds, _FAR)
+
+
+_FAR = 900.0
 
 
 def renew(engine: Engine, lease: Lease, *, seconds: float, clock: Clock) -> Lease | None:
     """The same lease with a later end, or None when it has changed hands meanwhile."""
-    deadline = clock.monotonic() + seconds
-    until = clock.now() + timedelta(seconds=seconds)
+    lease_ends = _ends(clock, seconds)
     mine = (leases.c.name == lease.name) & (leases.c.owner == lease.owner) & (leases.c.epoch == lease.epoch)
     with writing(engine) as tx:
-        if not tx.execute(update(leases).where(mine).values(until=until)).rowcount:
+        if not tx.execute(update(leases).where(mine).values(**lease_ends)).rowcount:
             return None
-    return Lease(lease.name, lease.owner, lease.epoch, deadline)
+    return Lease(lease.name, lease.owner, lease.epoch, lease_ends["timer_until"])
 
 
 def release(engine: Engine, lease: Lease, *, clock: Clock) -> None:

@@ -208,6 +208,8 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("until", UtcTime, nullable=False),
+    Column("boot", Text, nullable=False, server_default=""),
+    Column("timer_until", Float, nullable=False, server_default=text("0")),
 )
 
 holds = Table(

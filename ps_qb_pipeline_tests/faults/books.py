@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -26,7 +26,7 @@ from ps_qb_pipeline.errors import (
     ReconnectNeeded,
 )
 from ps_qb_pipeline.quickbooks.answers import Reply
-from ps_qb_pipeline_tests.faults.clock import World
+from ps_qb_pipeline_tests.faults.clock import START, World
 
 Row = dict[str, Any]
 NAMES = {"Customer": "DisplayName", "Item": "Name"}
@@ -217,11 +217,12 @@ class Company:
             if datetime.fromisoformat(row["MetaData"]["LastUpdatedTime"]) >= since
             and self.world.seconds - self.committed_at[entity, row["Id"]] >= self.cdc_lag
         ]
-        gone = [
-            {"Id": number, "status": "Deleted", "domain": "QBO"}
-            for kind, number, _ in self.deleted
-            if kind == entity
-        ]
+        gone = []
+        for kind, number, at in self.deleted:
+            moment = START + timedelta(seconds=at)
+            if kind == entity and moment >= since:
+                stamp = {"LastUpdatedTime": moment.isoformat(timespec="seconds")}
+                gone.append({"Id": number, "status": "Deleted", "domain": "QBO", "MetaData": stamp})
         return rows + gone
 
     # -- people --------------------------------------------------------------------------------

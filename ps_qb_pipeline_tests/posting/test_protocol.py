@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from ps_qb_pipeline.errors import ReconnectNeeded, SettingsError
+from ps_qb_pipeline.posting.dead_letters import replay
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.state import intents
 from ps_qb_pipeline.state.connections import Connections
@@ -319,3 +320,30 @@ def test_every_move_of_an_intent_is_recorded() -> None:
     with reading(bench.store) as tx:
         path = [event["to_state"] for event in intents.events(tx, "123", "1|sale|1|0")]
     assert path == ["PLANNED", "SENT", "UNKNOWN", "SENT", "CONFIRMED"]
+
+
+def test_what_a_person_may_have_deleted_is_not_sent_again_by_itself() -> None:
+    """The answer was lost and an unknown document was deleted meanwhile: a person says whether it was this."""
+    bench = Bench(honour_requestid=False, enforce_numbers=False)
+    bench.post()
+    bench.kinds = {"create", "query"}
+    bench.faults = ["lost_after", "unavailable"]
+    assert bench.post(sale(1)).unknown == ["1|sale|1|0"]
+    bench.company.delete("SalesReceipt", next(iter(bench.company.table("SalesReceipt"))))
+    bench.faults = []
+    bench.settle()
+    assert bench.post(sale(1)).with_person == ["1|sale|1|0"]
+    assert bench.numbers() == []
+    replay(bench.store, "boutique", by="ada", run_id="r", cause="MAYBE_DELETED", clock=bench.clock)
+    assert bench.post(sale(1)).created == ["1|sale|1|0"]
+
+
+def test_a_deletion_of_a_known_document_puts_nothing_in_doubt() -> None:
+    """Only a deletion that could be the lost document stops its second sending."""
+    bench = Bench(honour_requestid=False, enforce_numbers=False)
+    bench.post(sale(2))
+    bench.faults = ["lost_before"]
+    bench.post(sale(1))
+    bench.company.delete("SalesReceipt", bench.intent("1|sale|2|0").qbo_id)
+    bench.settle()
+    assert bench.post(sale(1)).created == ["1|sale|1|0"]

@@ -46,12 +46,22 @@ def test_a_lost_lease_cannot_be_renewed_released_or_mistaken_for_held() -> None:
     assert leases.renew(engine, second, seconds=150, clock=clock) is not None
 
 
-def test_a_clock_that_ran_ahead_does_not_block_for_ever() -> None:
-    """A lease stamped by a clock a day ahead can be taken by others."""
-    engine, clock = open_control_plane("sqlite://"), SimClock(skew=86400.0)
+def test_a_clock_that_is_set_while_a_lease_runs_neither_ends_nor_prolongs_it() -> None:
+    """On one machine the timer decides, whatever the wall clock is set to."""
+    engine, clock = open_control_plane("sqlite://"), SimClock()
     leases.acquire(engine, "posting", owner="a", seconds=150, clock=clock)
-    clock.skew = 0.0
+    clock.skew = 86400.0
+    assert leases.acquire(engine, "posting", owner="b", seconds=150, clock=clock) is None
+    clock.skew = -86400.0
+    clock.sleep(151)
     assert leases.acquire(engine, "posting", owner="b", seconds=150, clock=clock) is not None
+
+
+def test_a_clock_of_another_machine_that_ran_ahead_does_not_block_for_ever() -> None:
+    """A lease stamped a day ahead by another machine can be taken."""
+    engine, ahead = open_control_plane("sqlite://"), SimClock(skew=86400.0, boot="other")
+    leases.acquire(engine, "posting", owner="a", seconds=150, clock=ahead)
+    assert leases.acquire(engine, "posting", owner="b", seconds=150, clock=SimClock()) is not None
 
 
 def test_the_block_form_is_busy_for_others_and_gives_back() -> None:

@@ -1,4 +1,4 @@
-"""Sightings: when each machine first saw an intent without an outcome."""
+"""Timers beside wall clocks: when a machine first saw an intent without an outcome, when a lease ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ depends_on = None
 def upgrade() -> None:
     """Bring the schema forward."""
     op.add_column("intents", sa.Column("sightings", sa.Text(), server_default="{}", nullable=False))
+    op.add_column("leases", sa.Column("boot", sa.Text(), server_default="", nullable=False))
+    op.add_column("leases", sa.Column("timer_until", sa.Float(), server_default=sa.text("0"), nullable=False))
 
 
 def downgrade() -> None:
     """Take the schema back."""
+    op.drop_column("leases", "timer_until")
+    op.drop_column("leases", "boot")
     op.drop_column("intents", "sightings")
