@@ -21,6 +21,8 @@ from ps_qb_pipeline.errors import IntegrityError, PipelineError, StorageError
 from ps_qb_pipeline.settings import Settings
 
 BY = "psqb demo"
+OURS = ".psqb-demo"
+"""Marks a folder as a demo's output, which the next demo may clear."""
 TROUBLED = "boutique"
 """The shop whose demo goes on with the trouble story."""
 
@@ -60,9 +62,13 @@ def run(
 
 
 def _clear(out: Path) -> None:
+    ours = (out / OURS).exists() or (out / "summary.json").exists()
+    if out.is_dir() and any(out.iterdir()) and not ours:
+        raise StorageError(f"{out} holds other files than a demo's; choose another place with --out")
     try:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
+        (out / OURS).touch()
     except OSError as error:
         raise StorageError(
             f"{out} cannot be written ({error.strerror}); choose another place with --out"

@@ -10,35 +10,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ps_qb_pipeline.errors import PipelineError
-from ps_qb_pipeline.settings import Settings, connection_named
+from ps_qb_pipeline.cli.operations import COMMANDS
+from ps_qb_pipeline.cli.options import AS_JSON, CONNECTION, clear_errors, runtime_named
+from ps_qb_pipeline.settings import Settings
 
-CONNECTION = click.option("--connection", "name", required=True, help="A folder in defs/.")
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-
-
-def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turns an error of ours into one message on stderr and exit code 2."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except PipelineError as error:
-            if logging.getLogger("ps_qb_pipeline").isEnabledFor(logging.DEBUG):
-                logging.getLogger(__name__).debug("the error in full", exc_info=True)
-            click.echo(f"psqb: {error}", err=True)
-            sys.exit(2)
-
-    return run
+PORT = click.IntRange(0, 65535)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -104,7 +86,7 @@ def doctor(name: str, as_json: bool) -> None:
     """Look at shop and books before the first run; exit 0 good, 1 warnings, 2 blocked."""
     from ps_qb_pipeline.cli import doctor as doctors
 
-    sys.exit(doctors.examine(_runtime(name), as_json=as_json))
+    sys.exit(doctors.examine(runtime_named(name), as_json=as_json))
 
 
 @main.command()
@@ -116,7 +98,7 @@ def setup(name: str, create: bool, as_json: bool) -> None:
     """Compare the accounting settings with the books, and create the accounts, codes and items that lack."""
     from ps_qb_pipeline.orchestration import steps
 
-    plan = steps.set_up(_runtime(name), create=create)
+    plan = steps.set_up(runtime_named(name), create=create)
     if as_json:
         entries = [{"entity": step.entity, "name": step.name, "detail": step.detail} for step in plan.steps]
         click.echo(json.dumps({"created" if create else "plan": entries, "problems": list(plan.problems)}))
@@ -132,6 +114,31 @@ def setup(name: str, create: bool, as_json: bool) -> None:
     sys.exit(2 if plan.problems else 0)
 
 
+@main.command()
+@CONNECTION
+@clear_errors
+def connect(name: str) -> None:
+    """Ask a company administrator for the consent that everything about the books needs."""
+    import webbrowser
+
+    from ps_qb_pipeline.quickbooks import consent
+
+    def show(url: str) -> None:
+        click.echo(f"Agree on Intuit's page, as an administrator of the company:\n{url}")
+        webbrowser.open(url)
+
+    runtime = runtime_named(name)
+    tokens = consent.connect(
+        runtime.tokens,
+        runtime.app,
+        connection=name,
+        realm=runtime.connection.books.realm,
+        show=show,
+        paste=lambda: str(click.prompt("The whole address of the page at which the browser ended")),
+    )
+    click.echo(f"{name} may read and write the books of company {tokens.realm}.")
+
+
 @main.command("go-live")
 @CONNECTION
 @click.option("--by", required=True, help="Who takes this step; it is kept in the audit chain.")
@@ -141,7 +148,7 @@ def go_live(name: str, by: str, off: bool) -> None:
     """Switch posting on for a connection: from now on documents are written to QuickBooks."""
     from ps_qb_pipeline.state.connections import Connections
 
-    runtime = _runtime(name)
+    runtime = runtime_named(name)
     runtime.armed()
     connections = Connections(runtime.engine)
     state = connections.disarm(name, by=by) if off else connections.arm(name, by=by)
@@ -177,7 +184,7 @@ def explain(name: str, order: str, as_json: bool) -> None:
     from ps_qb_pipeline.reports.story import explain as tell
     from ps_qb_pipeline.reports.story import find_orders, story_text
 
-    with _runtime(name).warehouse("explain", read_only=True) as con:
+    with runtime_named(name).warehouse("explain", read_only=True) as con:
         stories = tell(con, find_orders(con, order))
     if not stories:
         raise SettingsError(f"no order has the id or reference {order!r}; has psqb run read it yet?")
@@ -192,16 +199,21 @@ def explain(name: str, order: str, as_json: bool) -> None:
 @click.option(
     "--shop-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Serve these lists."
 )
-@click.option("--orders", default=300, help="Invoices of the shop retail; more than 300 need --retail-data.")
+@click.option(
+    "--orders",
+    default=300,
+    type=click.IntRange(1),
+    help="Invoices of the shop retail; more than 300 need --retail-data.",
+)
 @click.option(
     "--retail-data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The parquet files of Online Retail (UCI).",
 )
-@click.option("--shop-port", default=8781, help="0 takes a free port.")
+@click.option("--shop-port", default=8781, type=PORT, help="0 takes a free port.")
 @click.option("--shop-key", help="A web service key of 32 characters.")
 @click.option("--company", default="ie", type=click.Choice(["us", "gb", "ca", "ie"]))
-@click.option("--books-port", default=8782, help="0 takes a free port.")
+@click.option("--books-port", default=8782, type=PORT, help="0 takes a free port.")
 @click.option("--realm", help="The company's realm id.")
 @click.option("--client-id", help="The app's client id.")
 @click.option("--client-secret", help="The app's client secret.")
@@ -221,7 +233,7 @@ def sandbox(**options: Any) -> None:
     except OSError as error:
         raise SettingsError(
             f"the sandbox cannot listen on port {options['shop_port']} or {options['books_port']}: "
-            f"{error.strerror}; is another one running?"
+            f"{error.strerror}; is another one running? Stop it, or choose other ports"
         ) from error
 
 
@@ -229,7 +241,9 @@ def sandbox(**options: Any) -> None:
 @click.option(
     "--shop", "shops", multiple=True, type=click.Choice(["boutique", "retail"]), help="Default: both."
 )
-@click.option("--orders", default=300, show_default=True, help="Invoices of the retail shop.")
+@click.option(
+    "--orders", default=300, type=click.IntRange(1), show_default=True, help="Invoices of the retail shop."
+)
 @click.option(
     "--retail-data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -245,7 +259,7 @@ def demo(shops: tuple[str, ...], orders: int, retail_data: Path | None, out: Pat
 
 
 @main.command()
-@click.option("--port", default=3000, show_default=True, help="The web UI's port.")
+@click.option("--port", default=3000, type=PORT, show_default=True, help="The web UI's port.")
 @click.option(
     "--sandbox/--no-sandbox", "with_sandbox", default=True, help="Whether to serve the sandbox shop too."
 )
@@ -257,11 +271,8 @@ def up(port: int, with_sandbox: bool) -> None:
     sys.exit(service.run(Settings(), port=port, with_sandbox=with_sandbox))
 
 
-def _runtime(name: str) -> Any:
-    from ps_qb_pipeline.orchestration.runtime import Runtime
-
-    settings = Settings()
-    return Runtime(settings, connection_named(settings, name))
+for command in COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

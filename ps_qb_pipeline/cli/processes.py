@@ -72,11 +72,16 @@ def first_json_line(process: subprocess.Popen[str], *, seconds: float, what: str
                 break
             if line.startswith("{"):
                 return dict(json.loads(line))
-    said = ""
-    if process.poll() is not None and process.stderr is not None:
-        said = process.stderr.read().strip().splitlines()[-1:][0] if process.stderr else ""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    ended = process.poll() is not None
     stop(process)
-    raise ProcessFailed(f"{what} did not start within {seconds:.0f} s. {said}".strip())
+    lines = process.stderr.read().strip().splitlines() if ended and process.stderr is not None else []
+    if ended:
+        raise ProcessFailed(
+            f"{what} did not start: {lines[-1].removeprefix('psqb: ') if lines else 'it ended'}"
+        )
+    raise ProcessFailed(f"{what} did not answer within {seconds:.0f} s; is this machine very busy? Try again")
 
 
 @contextlib.contextmanager

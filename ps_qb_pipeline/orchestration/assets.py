@@ -11,10 +11,12 @@ the other way round.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
+from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.orchestration import checks, metadata, steps
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.prestashop.resources import RESOURCES
@@ -53,6 +55,17 @@ class Reading(dg.Config):
 def key_of(connection: str, relation: str) -> dg.AssetKey:
     """The asset of the warehouse relation ``relation`` (``staging.prestashop_orders``)."""
     return dg.AssetKey([connection, *relation.split(".")])
+
+
+@contextmanager
+def _repeated_only_where_it_may_help() -> Iterator[None]:
+    """A wrong key or a full disk fails at once; an outage is met by FETCHING."""
+    try:
+        yield
+    except PipelineError as error:
+        if error.retryable:
+            raise
+        raise dg.Failure(str(error), allow_retries=False) from error
 
 
 def connection_assets(
@@ -105,7 +118,8 @@ def _shop(runtime: Runtime) -> dg.AssetsDefinition:
         pool=f"warehouse_{name}",
     )  # fmt: skip
     def shop(config: Reading) -> Iterator[Result]:
-        result = steps.pull_shop(runtime, full=config.full, search=config.search)
+        with _repeated_only_where_it_may_help():
+            result = steps.pull_shop(runtime, full=config.full, search=config.search)
         counts = {
             table: {"read": result.read[resource], "new_or_changed": result.inserted[resource]}
             for resource, table in tables.items()
@@ -211,7 +225,8 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
         pool=f"warehouse_{name}",
     )  # fmt: skip
     def books(config: Reading) -> Iterator[Result]:
-        result = steps.pull_books(runtime, full=config.full, search=config.search)
+        with _repeated_only_where_it_may_help():
+            result = steps.pull_books(runtime, full=config.full, search=config.search)
         counts = {
             table: {"read": result.read.get(entity, 0), "new_or_changed": result.changed.get(entity, 0)}
             for entity, table in tables.items()

@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from ps_qb_pipeline.errors import SettingsError, StorageError
+from ps_qb_pipeline.errors import PipelineError, SettingsError, StorageError
 from ps_qb_pipeline.settings import PACKAGE_DIR, Settings
 
 
@@ -91,10 +91,19 @@ def execute(definitions: dg.Definitions, job: str) -> Outcome:
 def _failure(failures: Sequence[dg.DagsterEvent]) -> tuple[str, str]:
     if not failures:
         return "its start", "see the run in the web UI"
+    chain = []
     error = failures[0].step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None:
+        chain.append(error)
         error = error.cause
-    message = error.message.strip() if error is not None else "see the run in the web UI"
+    # Dagster's words stand around ours, and a driver's below: ours say what to do about it.
+    ours = _names_of(PipelineError)
+    told = next((one for one in chain if one.cls_name in ours), chain[-1] if chain else None)
+    message = told.message.strip() if told is not None else "see the run in the web UI"
     name, _, words = message.partition(": ")
     message = words if words and " " not in name else message
     return str(failures[0].step_key), message
+
+
+def _names_of(kind: type[Exception]) -> set[str]:
+    return {kind.__name__}.union(*(_names_of(below) for below in kind.__subclasses__()))

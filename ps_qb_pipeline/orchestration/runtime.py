@@ -69,6 +69,17 @@ class Runtime:
         """The control plane, migrated when first opened."""
         return open_control_plane(self.settings.control_plane_url)
 
+    @property
+    def tokens(self) -> TokenStore:
+        """Where the tokens of the consent are kept, encrypted."""
+        return TokenStore(self.engine, load_key(self.settings.home.absolute() / "keys" / "tokens.key"))
+
+    @property
+    def app(self) -> App:
+        """The app at Intuit; its credentials are read from the environment now."""
+        books = self.connection.books
+        return App(books.client_id, books.client_secret, books.redirect_uri, books.discovery_url)
+
     @contextmanager
     def shop(self) -> Iterator[Shop]:
         """The shop's web service; reads the key from the environment."""
@@ -82,14 +93,17 @@ class Runtime:
         ) as client:
             yield client
 
+    def token_store(self) -> TokenStore:
+        """Where the connection's tokens lie, sealed."""
+        return TokenStore(self.engine, load_key(self.settings.home.absolute() / "keys" / "tokens.key"))
+
     @contextmanager
     def books(self, priority: Priority = Priority.NORMAL) -> Iterator[Books]:
         """The company's books; the first use renews the access token."""
         books = self.connection.books
-        app = App(books.client_id, books.client_secret, books.redirect_uri, books.discovery_url)
         tokens = TokenSource(
-            TokenStore(self.engine, load_key(self.settings.home.absolute() / "keys" / "tokens.key")),
-            app,
+            self.tokens,
+            self.app,
             connection=self.name,
             realm=books.realm,
             first_refresh_token=books.first_refresh_token,

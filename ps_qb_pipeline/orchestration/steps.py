@@ -229,6 +229,14 @@ def mirrored_names(con: duckdb.DuckDBPyConnection) -> References:
     return References(found)
 
 
+def current_names(runtime: Runtime) -> References:
+    """The names of the company after bringing the mirror up to date."""
+    pull_books(runtime)
+    with runtime.warehouse("read the names of the company") as con:
+        prepare(con)
+        return mirrored_names(con)
+
+
 def export_intents(runtime: Runtime) -> None:
     """Copy the connection's intents into ``control.intents``, where reconciliation reads them."""
     with reading(runtime.engine) as tx:
