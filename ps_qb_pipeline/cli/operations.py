@@ -38,7 +38,7 @@ def connect(name: str, off: bool) -> None:
     from ps_qb_pipeline.quickbooks.oauth import Tokens, expiries
 
     runtime = _known(name)
-    store, app = runtime.token_store(), runtime.app
+    store, app = runtime.tokens, runtime.app
     if off:
         told = consent.disconnect(store, app, connection=name)
         click.echo("Disconnected." if told else f"{name} was not connected.")

@@ -93,10 +93,6 @@ class Runtime:
         ) as client:
             yield client
 
-    def token_store(self) -> TokenStore:
-        """Where the connection's tokens lie, sealed."""
-        return TokenStore(self.engine, load_key(self.settings.home.absolute() / "keys" / "tokens.key"))
-
     @contextmanager
     def books(self, priority: Priority = Priority.NORMAL) -> Iterator[Books]:
         """The company's books; the first use renews the access token."""
