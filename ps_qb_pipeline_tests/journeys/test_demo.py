@@ -117,3 +117,69 @@ def test_no_personal_data_in_the_figures(place: Place, summary: dict[str, Any]) 
     assert not [
         path for path in (place.root / "home" / "logs").glob("*") if "example.test" in path.read_text()
     ]
+
+
+def test_the_two_libraries_carry_the_calls(
+    after: tuple[Runtime, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads and writes leave through python-quickbooks, the token is renewed through intuit-oauth."""
+    from intuitlib.client import AuthClient
+    from quickbooks.client import QuickBooks
+
+    runtime, _ = after
+    seen: list[str] = []
+    for owner, name in ((QuickBooks, "make_request"), (QuickBooks, "query"), (AuthClient, "refresh")):
+        original = getattr(owner, name)
+
+        def spied(self: Any, *args: Any, _original: Any = original, _name: str = name, **kwargs: Any) -> Any:
+            seen.append(_name)
+            return _original(self, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, spied)
+    with runtime.books() as books:
+        tokens = books._tokens
+        tokens.renewed(tokens.access_token())
+        books.query("select * from Customer maxresults 1")
+    assert {"query", "make_request"} <= set(seen)
+    # The renewal runs in a process of its own; there intuit-oauth is the only way to the token service.
+    from ps_qb_pipeline.quickbooks import oauth
+
+    assert issubclass(oauth._Client, AuthClient)
+
+
+def test_a_failing_expectation_in_a_yml_stops_its_row(
+    after: tuple[Runtime, dict[str, str]], tmp_path: Any
+) -> None:
+    """A rule added to a model's contract holds the orders that break it, and only those."""
+    import shutil
+
+    import yaml
+
+    from ps_qb_pipeline.orchestration import steps
+    from ps_qb_pipeline.validation.rules import load_contracts
+    from ps_qb_pipeline.warehouse.models import models_dir
+
+    runtime, _ = after
+    root = tmp_path / "dbt_style_sql"
+    shutil.copytree(models_dir(), root)
+    path = root / "staging" / "prestashop" / "orders.yml"
+    body = yaml.safe_load(path.read_text())
+    body.setdefault("expressions", {})["nothing_dear"] = {
+        "check": "total_paid_tax_incl < 500",
+        "on_fail": "hold",
+    }
+    path.write_text(yaml.safe_dump(body))
+    with runtime.warehouse("before", read_only=True) as con:
+        before = {document.order_id: document for document in steps.wanted_documents(con)[0]}
+    steps.make_ledger(runtime, [], list(load_contracts(root).values()))
+    with runtime.warehouse("after", read_only=True) as con:
+        wanted = {document.order_id for document in steps.wanted_documents(con)[0]}
+        dear = {
+            row[0]
+            for row in con.execute(
+                "select id from staging.prestashop_orders where total_paid_tax_incl >= 500"
+            ).fetchall()
+        }
+    assert before.keys() & dear
+    assert wanted == before.keys() - dear
+    steps.make_ledger(runtime, [], list(load_contracts().values()))
