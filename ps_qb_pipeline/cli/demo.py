@@ -46,8 +46,11 @@ def run(
     names = shops or ("boutique", "retail")
     out = out.absolute()
     with sandboxes.alone(settings):
+        # Everything that can be refused is, before anything of an earlier demo is cleared.
+        for name in names:
+            sandboxes.refuse_taken_ports(sandboxes.sandbox_connection(settings, name))
         _clear(out)
-        sandboxes.reset(settings, names)
+        sandboxes.reset(settings)
         sandboxes.put_credentials(names)
         retail = (
             "--orders",

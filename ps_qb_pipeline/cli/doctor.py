@@ -59,7 +59,10 @@ def _books(runtime: Runtime) -> Iterator[Check]:
         )  # fmt: skip
         return
     except PipelineError as error:
-        yield Check("connection", "blocked", str(error))
+        again = (
+            "nothing was written; try again, and look at https://status.developer.intuit.com if it stays so"
+        )
+        yield Check("connection", "blocked", str(error), again if error.retryable else "")
         return
     for problem in plan.problems:
         yield Check("settings", "blocked", problem)

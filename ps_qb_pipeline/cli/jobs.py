@@ -10,6 +10,7 @@ from typing import Any
 
 from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.orchestration.instance import execute, initialise
+from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.settings import Settings, connection_named
 
 
@@ -19,7 +20,7 @@ class RunFailedError(PipelineError):
 
 def run(settings: Settings, name: str, job: str) -> dict[str, Any]:
     """Run ``job`` of the connection ``name`` and return its report's key figures."""
-    connection_named(settings, name)
+    Runtime(settings, connection_named(settings, name)).require_writable()
     initialise(settings)
     from ps_qb_pipeline.definitions import build_defs
 

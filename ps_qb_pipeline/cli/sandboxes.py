@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -79,20 +80,38 @@ def state_dir(settings: Settings, name: str) -> Path:
     return settings.home.absolute() / "sandbox" / name
 
 
-def reset(settings: Settings, names: tuple[str, ...]) -> None:
-    """Forget everything about the sandbox connections; refuses where a real connection lives."""
-    _refuse_where_others_live(settings, names)
+def refuse_taken_ports(connection: Connection) -> None:
+    """Raises SettingsError when the sandbox of ``connection`` could not listen where its ``defs.yaml`` says."""
+    for address in (connection.shop.url, connection.books.base_url):
+        port = urlsplit(address).port
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port or 0))
+            except OSError as error:
+                raise SettingsError(
+                    f"the sandbox of {connection.name} cannot listen on port {port}: {error.strerror}; is another demo, "
+                    f"psqb up or psqb sandbox running? Stop it, or change the ports in defs/{connection.name}/defs.yaml"
+                ) from error
+
+
+def reset(settings: Settings) -> None:
+    """Forget everything about the sandbox connections; refuses where a real connection lives.
+
+    All of them go together, because they share one control plane.
+    """
+    _refuse_where_others_live(settings)
     home = settings.home.absolute()
     for path in [
-        *(settings.data_dir(name) for name in names),
-        *(state_dir(settings, name) for name in names),
+        *(settings.data_dir(name) for name in COMPANY),
+        *(state_dir(settings, name) for name in COMPANY),
     ]:
         shutil.rmtree(path, ignore_errors=True)
     for suffix in ("", "-wal", "-shm"):
         (home / f"control.sqlite{suffix}").unlink(missing_ok=True)
 
 
-def _refuse_where_others_live(settings: Settings, names: tuple[str, ...]) -> None:
+def _refuse_where_others_live(settings: Settings) -> None:
     from ps_qb_pipeline.state.connections import Connections
     from ps_qb_pipeline.state.database import open_control_plane
 
@@ -108,7 +127,7 @@ def _refuse_where_others_live(settings: Settings, names: tuple[str, ...]) -> Non
     if others:
         raise SettingsError(
             f"{settings.home} holds {', '.join(others)}; the demo starts from nothing: "
-            f"give it a place of its own, PSQB_HOME=/tmp/psqb-demo psqb demo --shop {names[0]}"
+            f"give it a place of its own, PSQB_HOME=/tmp/psqb-demo psqb demo"
         )
 
 

@@ -121,6 +121,15 @@ class Runtime:
         with session(path, owner=owner, reason=reason, read_only=read_only) as con:
             yield con
 
+    def require_writable(self) -> None:
+        """Raises what would stop a run half-way: a secret that is not set, a file that cannot be written."""
+        secrets = (self.connection.shop.key, self.app.client_id, self.app.client_secret)
+        self.armed()
+        with self.warehouse("see whether it can be written"):
+            logger.info(
+                "%s: %d secrets are set, control plane and warehouse can be written", self.name, len(secrets)
+            )
+
     def armed(self) -> bool:
         """Whether posting is switched on for this connection."""
         state = Connections(self.engine).register(

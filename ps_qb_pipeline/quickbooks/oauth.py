@@ -166,7 +166,8 @@ def _refusal(error: AuthClientError) -> BooksError | SettingsError:
         )
     if error.status_code >= 500 or not word:
         return BooksUnavailable(
-            f"outcome unknown: Intuit's token service answered {error.status_code}", **facts
+            f"outcome unknown: Intuit's token service answered {error.status_code}; try again in some minutes",
+            **facts,
         )
     return ReconnectNeeded(
         f"Intuit refuses the refresh token ({word}); run psqb connect and let a company administrator agree",

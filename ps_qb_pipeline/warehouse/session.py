@@ -27,6 +27,9 @@ MEMORY_LIMIT = "2GB"
 """What DuckDB may hold in memory; beyond it, it spills to a folder beside the file."""
 
 _PAUSE = 0.05
+_WAY_OUT = (
+    "give this user the right to it, or move it away: a full_refresh makes it again from shop and books"
+)
 
 
 @contextmanager
@@ -139,9 +142,9 @@ def _connect(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDB
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             raise Busy(f"{path} is open in a program that takes no lease; close it and try again") from error
-        raise StorageError(f"{path} cannot be opened: {_first_line(error)}") from error
+        raise StorageError(f"{path} cannot be opened: {_first_line(error)}; {_WAY_OUT}") from error
     except duckdb.Error as error:
-        raise StorageError(f"{path} is not a usable warehouse: {_first_line(error)}") from error
+        raise StorageError(f"{path} is not a usable warehouse: {_first_line(error)}; {_WAY_OUT}") from error
     # Times are stored with their offset and shown in one zone, whatever the machine is set to.
     connection.execute("set timezone = 'UTC'")
     connection.execute("set preserve_insertion_order = false")
