@@ -32,6 +32,7 @@ DocumentType = Literal[
 ]
 Role = Literal[
     "credit",
+    "deferral",
     "sale",
     "payment",
     "refund",

@@ -104,7 +104,7 @@ _ROWS = (
     Code("TAX_CODE_UNMAPPED", "B", "A", "no", "No tax code is set for this destination and rate.", "Add a row to the tax table, then run again.", holds=True),
     Code("ITEM_UNMAPPED", "B", "A", "no", "No item is set for this product.", "Map the product or allow items to be created.", holds=True),
     Code("METHOD_UNMAPPED", "B", "A", "no", "No payment method or account is set for this label and currency.", "Add the label to a payment method, then run again.", holds=True),
-    Code("STATE_UNMAPPED", "B", "A", "no", "The order is in a state that the status table does not know.", "Add the state to the status table, then run again.", holds=True),
+    Code("STATE_UNMAPPED", "B", "A", "no", "The order is in a state that the shop does not list.", "Look at the order's state in the shop; the states are read once a day.", holds=True),
     Code("TAX_ZERO_UNEXPLAINED", "B", "A", "no", "A line has no tax, and neither destination, VAT number nor exemption explains it.", "Correct the product's tax rule in the shop, or add a rule.", holds=True),
     Code("SKU_CLASH", "W", "M", "no", "Two products have the same SKU, or SKUs that differ by case only.", "Give each product its own SKU; until then each keeps an item of its own."),
     Code("SKU_EMPTY", "I", "M", "no", "A product has no SKU; its item is named by its number.", "Give the product a SKU."),

@@ -5,9 +5,12 @@ What lives here: the documents around refunds. What does not: what a slip gives 
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from ps_qb_pipeline.accounting import currency as fx
 from ps_qb_pipeline.accounting import identity, payments, refunds, trust
 from ps_qb_pipeline.accounting.documents import Document, DocumentType
 from ps_qb_pipeline.accounting.money import ZERO, minor_unit, to_minor
@@ -21,7 +24,7 @@ from ps_qb_pipeline.accounting.shop import Slip
 class MoneyOut:
     """The refunds of one group."""
 
-    def __init__(self, record: Record, money_in: MoneyIn, go_live: Any) -> None:
+    def __init__(self, record: Record, money_in: MoneyIn, go_live: date) -> None:
         self.record = record
         self.policy = record.policy
         self.money_in = money_in
@@ -102,7 +105,7 @@ class MoneyOut:
             text = "full prices of a discounted order were given back"
             self.record.slip_note(case, slip, Note("REFUND_IGNORES_DISCOUNT", reading.gross, text))
         number, memo = identity.refund_names(policy, order, slip.id)
-        return self.record.document(
+        document = self.record.document(
             case,
             kind,
             "refund",
@@ -118,6 +121,15 @@ class MoneyOut:
             memo=memo,
             **more,
         )
+        return self._at_slip_rate(document)
+
+    def _at_slip_rate(self, document: Document) -> Document:
+        """A foreign refund at the official rate of its own day, where the policy wants that and has one."""
+        if self.policy.refund_rate != "slip_date" or document.exchange_rate is None:
+            return document
+        rate = fx.official_rate(self.policy, document.currency, document.txn_date) or document.exchange_rate
+        home = fx.home_amount(document.total, rate, self.policy.home_currency)
+        return replace(document, exchange_rate=rate, home_total=home)
 
     def _check_limit(self, case: Case, sale: Sale, reading: refunds.Reading, refunded: Decimal) -> None:
         left = case.total + sale.redeemed - refunded

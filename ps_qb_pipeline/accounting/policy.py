@@ -201,7 +201,6 @@ class Policy:
     home_currency: str = "EUR"
     shop_currency: str = ""
     seller_country: str = "FR"
-    seller_vat_countries: tuple[str, ...] = ()
     timezone: str = "Europe/Paris"
     installation: int = 1
     doc_prefix: str = "PS"

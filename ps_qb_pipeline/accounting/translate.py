@@ -101,7 +101,9 @@ class _Group:
         if any(p.source_type == "detail" and p.order_id == order.id for p in self.group.poison):
             case.status, case.reason = "held", "POISON_RECORD"
             return case
-        if not case.recognition.recognised:
+        if order.state is None:
+            self.record.hold_as(case, "STATE_UNMAPPED")
+        elif not case.recognition.recognised:
             self._set_aside(case)
         if case.status != "held" and case.day < self.go_live:
             case.status, case.reason = "before_go_live", "BEFORE_GO_LIVE"

@@ -10,7 +10,7 @@ import pytest
 
 from ps_qb_pipeline.accounting import translate
 from ps_qb_pipeline.accounting.documents import Document, Translation
-from ps_qb_pipeline.accounting.policy import Condition, Rule
+from ps_qb_pipeline.accounting.policy import Condition, OfficialRate, Rule
 from ps_qb_pipeline.accounting.shop import Order, Payment, Poison, SlipLine, StateChange
 from ps_qb_pipeline_tests.accounting.factory import (
     AT,
@@ -400,3 +400,22 @@ def test_a_zero_payment_row_moves_nothing() -> None:
     made = made_of(order(discounts=pair("10.00", "12.00")), paid=(payment("0.00", label="Free order"),))
     assert classes(made)["payment 1"] == ("not_postable", "zero_amount")
     assert made.documents[0].total == ZERO
+
+
+def test_a_refund_may_take_the_rate_of_its_own_day() -> None:
+    """Under refund_rate slip_date the official rate of the slip's day is used."""
+    rates = (OfficialRate("USD", date(2026, 3, 10), d("0.90")),)
+    dollars = order(
+        currency="USD", conversion_rate=d("1.08"), slips=(slip(SlipLine(1, 1, pair("10.00", "12.00"))),)
+    )
+    made = made_of(dollars, paid=(payment("12.00", currency="USD"),), refund_rate="slip_date", fx_table=rates)
+    assert [str(document.exchange_rate) for document in made.documents] == ["0.925926", "0.900000"]
+    assert made.documents[1].home_total == d("10.80")
+
+
+def test_an_order_in_a_state_that_the_shop_does_not_list_is_held() -> None:
+    """Without its flags nothing is known of it."""
+    assert classes(made_of(order(state=None), paid=(payment("12.00"),)))["order 1"] == (
+        "held",
+        "STATE_UNMAPPED",
+    )

@@ -22,7 +22,6 @@ GO_LIVE = date(2023, 1, 1)
 POLICY = Policy(
     home_currency="EUR",
     seller_country="FR",
-    seller_vat_countries=("FR", "DE"),
     tax_codes={
         "FR20": TaxCode((TaxRate("FR 20", Decimal(20)),)),
         "FR5.5": TaxCode((TaxRate("FR 5.5", Decimal("5.5")),)),
