@@ -74,11 +74,12 @@ def send(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
     Returns the intents as they stand afterwards; those that another worker took are missing. Raises
     ReconnectNeeded and what a stopped company demands, after recording that nothing was written.
     """
+    # The lease runs from before the record of it: however long the commit took, others may act at its end.
+    deadline = worker.clock.monotonic() + worker.pace.lease
     sent = _record_sending(worker, chosen)
     if not sent:
         return []
     worker.step("sent.recorded")
-    deadline = worker.clock.monotonic() + worker.pace.lease
 
     def before_send() -> None:
         worker.step("before.send")
