@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ps_qb_pipeline.errors import BooksFault, BooksNotSent, BooksThrottled, BooksUnavailable, MeterSpent
 from ps_qb_pipeline.posting import changing, echo
@@ -31,6 +30,8 @@ from ps_qb_pipeline.state.intents import (
 )
 
 CDC_DAYS = 29
+CLOCKS_APART = timedelta(hours=26)
+"""How wrong the clock of whoever sent it may have been."""
 MAYBE_DELETED = "MAYBE_DELETED"
 CDC_MARGIN = timedelta(hours=1)
 NO_CDC = frozenset({"JournalCode", "TaxAgency", "TimeActivity", "TaxCode", "TaxRate"})
@@ -45,31 +46,52 @@ def settle(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
     taken = _take(worker, in_flight)
     if not taken:
         return []
-    moved: list[Intent] = []
-    again: list[Intent] = []
     try:
         found = _find(worker, taken)
+        verdicts = {one.key: _decide(worker, one, found.get(one.key, [])) for one in taken}
+        again = [one for one in taken if verdicts[one.key] is None and _may_send_again(worker, one)]
+        verdicts |= _doubts(worker, again)
     except (BooksUnavailable, BooksNotSent, BooksThrottled, MeterSpent) as error:
         worker.failed(f"QuickBooks cannot be asked: {type(error).__name__}")
         _give_back(worker, taken)
         return []
     worker.step("looked.up")
+    moved = _conclude(worker, taken, verdicts)
+    worker.step("look.up.recorded")
+    certain = [one for one in again if verdicts[one.key] is None]
+    for group in _groups(certain, worker.batch):
+        if worker.outage:
+            break
+        moved.extend(send(worker, group))
+    return moved
+
+
+def _doubts(worker: Worker, again: Sequence[Intent]) -> dict[str, Verdict]:
+    """Those of these that must not be sent again before a person has looked."""
+    creations = [one for one in again if one.operation == "create"]
+    suspects = _maybe_deleted(worker, creations) if creations else set()
+    return {one.key: _doubt(one) for one in creations if one.key in suspects}
+
+
+def _doubt(intent: Intent) -> Verdict:
+    said = f"a {intent.entity} that we do not know was deleted in QuickBooks while our answer was lost"
+    return Verdict(STUCK, "maybe deleted", {"cause": MAYBE_DELETED, "fault_message": said})
+
+
+def _conclude(
+    worker: Worker, taken: Sequence[Intent], verdicts: Mapping[str, Verdict | None]
+) -> list[Intent]:
+    """Record what the look-up proved; give back what it did not."""
+    moved: list[Intent] = []
     with writing(worker.engine) as tx:
         for intent in taken:
-            verdict = _decide(worker, intent, found)
+            verdict = verdicts[intent.key]
             if verdict is None:
-                if _may_send_again(worker, intent):
-                    again.append(intent)
                 intents.unclaim(tx, intent)
                 continue
             after = settle_one(worker, tx, intent, verdict)
             if after is not None:
                 moved.append(after)
-    worker.step("look.up.recorded")
-    for group in _groups(again, worker.batch):
-        if worker.outage:
-            break
-        moved.extend(send(worker, group))
     return moved
 
 
@@ -115,9 +137,8 @@ def _groups(again: Sequence[Intent], limit: int) -> list[list[Intent]]:
     ]
 
 
-def _decide(worker: Worker, intent: Intent, found: _Found) -> Verdict | None:
+def _decide(worker: Worker, intent: Intent, rows: Sequence[Row]) -> Verdict | None:
     """Where the look-up takes an intent; None where it proves nothing yet."""
-    rows = found.rows.get(intent.key, [])
     if intent.operation != "create":
         return changing.decide(worker, intent, rows[0] if rows else None)
     ours = [row for row in rows if _same(intent, row)]
@@ -130,16 +151,7 @@ def _decide(worker: Worker, intent: Intent, found: _Found) -> Verdict | None:
         return Verdict(CONFLICT, "several found", {"cause": "DUPLICATE_IN_QBO", "fault_message": said})
     if rows:
         return _taken_by_others(intent, rows)
-    settled = worker.since_sent(intent) >= worker.pace.window
-    return _given_up(worker, intent, found) if settled else None
-
-
-def _given_up(worker: Worker, intent: Intent, found: _Found) -> Verdict | None:
-    """Why a settled, missing creation is not sent again by itself; None when it is."""
-    if intent.key in found.maybe_deleted:
-        said = f"a {intent.entity} that we do not know was deleted in QuickBooks while our answer was lost"
-        return Verdict(STUCK, "maybe deleted", {"cause": MAYBE_DELETED, "fault_message": said})
-    if intent.attempts >= worker.pace.attempts:
+    if intent.attempts >= worker.pace.attempts and worker.since_sent(intent) >= worker.pace.window:
         said = f"sent {intent.attempts} times without an answer, and not in the books"
         return Verdict(STUCK, "no answer", {"cause": "NO_ANSWER", "fault_message": said})
     return None
@@ -190,18 +202,9 @@ def _text(value: object) -> str:
     return " ".join(str(value or "").split()).casefold()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What a look-up brought, by intent key; ``maybe_deleted`` names those that a person may have deleted."""
-
-    rows: dict[str, list[Row]]
-    maybe_deleted: set[str]
-
-
-def _find(worker: Worker, taken: Sequence[Intent]) -> _Found:
+def _find(worker: Worker, taken: Sequence[Intent]) -> dict[str, list[Row]]:
     """Everything in the books that may be one of these: by id, by number, by change."""
     found: dict[str, dict[str, Row]] = {}
-    maybe_deleted: set[str] = set()
     for entity in sorted({intent.entity for intent in taken}):
         mine = [intent for intent in taken if intent.entity == entity]
         for intent in mine:
@@ -210,36 +213,33 @@ def _find(worker: Worker, taken: Sequence[Intent]) -> _Found:
                 if row is not None:
                     found.setdefault(intent.key, {})[str(row["Id"])] = row
         creations = [intent for intent in mine if intent.operation == "create"]
-        rows, deleted = candidates(worker, entity, creations)
-        for row in rows:
+        for row in candidates(worker, entity, creations):
             for intent in creations:
                 if _fits(intent, row):
                     found.setdefault(intent.key, {})[str(row["Id"])] = row
-        maybe_deleted |= _maybe_deleted(worker, entity, creations, deleted)
-    return _Found({key: list(rows.values()) for key, rows in found.items()}, maybe_deleted)
+    return {key: list(rows.values()) for key, rows in found.items()}
 
 
-def _maybe_deleted(
-    worker: Worker, entity: str, creations: Sequence[Intent], deleted: Sequence[Row]
-) -> set[str]:
-    """Creations that may be among the deleted objects: the feed tells ids alone, and these were never ours."""
-    if not deleted:
-        return set()
-    with reading(worker.engine) as tx:
-        known = intents.known_ids(tx, worker.realm, entity, [str(row["Id"]) for row in deleted])
-    strange = [row for row in deleted if str(row["Id"]) not in known]
-    return {
-        intent.key
-        for intent in creations
-        if any(_after(row, intent.first_sent_at, worker.clock.now()) for row in strange)
-    }
+def _maybe_deleted(worker: Worker, missing: Sequence[Intent]) -> set[str]:
+    """Missing creations that a person may have deleted before we ever saw them.
 
-
-def _after(row: Row, first_sent: datetime | None, now: datetime) -> bool:
-    """Whether an object was deleted after the first sending; clocks may differ by the margin."""
-    stamp = (row.get("MetaData") or {}).get("LastUpdatedTime")
-    at = datetime.fromisoformat(str(stamp)) if stamp else now
-    return first_sent is None or at >= first_sent - CDC_MARGIN
+    The feed names deleted objects by id alone. One that no intent of ours has had may be any of these,
+    and a deleted document is never written again by itself.
+    """
+    suspects: set[str] = set()
+    for entity in sorted({intent.entity for intent in missing} - NO_CDC):
+        mine = [intent for intent in missing if intent.entity == entity]
+        since = min(one.first_sent_at or worker.clock.now() for one in mine) - CLOCKS_APART
+        if worker.clock.now() - since > timedelta(days=CDC_DAYS):
+            continue
+        worker.requests += 1
+        rows = worker.books.cdc([entity], since).get(entity, [])
+        deleted = {str(row["Id"]) for row in rows if row.get("status") == "Deleted"}
+        with reading(worker.engine) as tx:
+            strange = deleted - intents.known_ids(tx, worker.realm, entity, deleted)
+        if strange:
+            suspects |= {intent.key for intent in mine}
+    return suspects
 
 
 def _read(worker: Worker, entity: str, qbo_id: str) -> Row | None:
@@ -263,11 +263,10 @@ def _fits(intent: Intent, row: Row) -> bool:
     )
 
 
-def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> tuple[list[Row], list[Row]]:
-    """Rows that a query or the change feed names for these creations, and those that were deleted."""
+def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list[Row]:
+    """Rows that a query or the change feed names for these creations; deleted ones left out."""
     if not creations:
-        return [], []
-    deleted: list[Row] = []
+        return []
     rows: dict[str, Row] = {}
     for where in _conditions(entity, creations):
         worker.requests += 1
@@ -278,11 +277,9 @@ def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> tupl
     if entity not in NO_CDC and worker.clock.now() - since < timedelta(days=CDC_DAYS):
         worker.requests += 1
         for row in worker.books.cdc([entity], since).get(entity, []):
-            if row.get("status") == "Deleted":
-                deleted.append(row)
-            else:
+            if row.get("status") != "Deleted":
                 rows.setdefault(str(row["Id"]), row)
-    return list(rows.values()), deleted
+    return list(rows.values())
 
 
 def _conditions(entity: str, creations: Sequence[Intent]) -> list[str]:
