@@ -26,6 +26,7 @@ from ps_qb_pipeline.accounting.policy import PaymentMethod, Policy, TaxCode, Tax
 ZERO = Decimal(0)
 LONG_AGO = date(2000, 1, 1)
 NOT_IN_CASES = {
+    "ORDER_EDITED",
     "SLIP_LINES_DIFF",
     "STORE_CREDIT_ISSUED",
     "SKU_CLASH",

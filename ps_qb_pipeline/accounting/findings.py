@@ -89,6 +89,7 @@ _ROWS = (
     Code("PS_DISCOUNT_TAX_INVERTED", "B", "A", "no", "The discount without tax is larger than the discount with tax.", "Correct the order in the shop, or book it by hand.", holds=True),
     Code("SPLIT_SHIPPING_DERIVED", "I", "-", "yes", "The parts of a split order repeat the cart's shipping; each part's own was derived.", "Nothing to do."),
     Code("ECOTAX_LEFT_OUT", "I", "-", "-", "Lines carry an ecotax that the order's totals leave out; the totals hold.", "Nothing to do."),
+    Code("ORDER_EDITED", "I", "-", "-", "The order changed after its checkout; the shop's hidden tax rows may be older than its totals, which hold.", "Nothing to do."),
     Code("ROW_TOTAL_DIFF", "I", "-", "-", "A line's total is not quantity times unit price; the line's total holds.", "Nothing to do."),
     Code("DISCOUNT_RULES_DIFF", "I", "-", "-", "The vouchers of the order do not sum to its discount; the order's header holds.", "Nothing to do."),
     Code("TAX_ROWS_STALE", "I", "-", "-", "The tax rows no longer match the order's header; the header's total tax holds.", "Nothing to do."),

@@ -135,6 +135,8 @@ class Record:
             self.note(
                 case, Note("SPLIT_SHIPPING_DERIVED", shipping.ti, "the part's own shipping was derived")
             )
+        if trust.was_edited(order, self.group):
+            self.note(case, Note("ORDER_EDITED", ZERO, "the order changed after its checkout"))
         for note in sale.notes:
             self.note(case, note)
         case.sale = sale

@@ -21,7 +21,7 @@ from ps_qb_pipeline.accounting.money import (
     minor_unit,
     ps_round,
 )
-from ps_qb_pipeline.accounting.shop import Detail, Order, Pair
+from ps_qb_pipeline.accounting.shop import Detail, Order, Pair, ReferenceGroup
 
 _SIX = Decimal("0.00001")
 _MOST = 10
@@ -132,6 +132,23 @@ def _odd_row(detail: Detail, order: Order, digits: int) -> bool:
 
 def _broken(message: str, amount: Decimal) -> Verdict:
     return Verdict("PS_IDENTITY_BREAK", message, evidence={"off_by": str(amount)})
+
+
+def was_edited(order: Order, group: ReferenceGroup) -> bool:
+    """Whether the rows show that an order changed after its checkout.
+
+    Checkout numbers the lines of a cart without a gap and makes one invoice; the order moves last with
+    its history or a payment. An edit that a later status change covers shows in none of these.
+    """
+    if len(order.invoices) > 1:
+        return True
+    known = {detail.id for one in group.orders for detail in one.details}
+    own = [detail.id for detail in order.details]
+    if own and any(number not in known for number in range(min(own), max(own))):
+        return True
+    moves = [change.date_add for change in order.history]
+    moves += [payment.date_add for payment in group.payments]
+    return order.date_upd is not None and bool(moves) and order.date_upd > max(moves)
 
 
 @dataclass(frozen=True, slots=True)

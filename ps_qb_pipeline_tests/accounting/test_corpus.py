@@ -87,6 +87,19 @@ def test_an_order_that_nobody_classified_is_counted(bundle: tuple[Judge, Outcome
     assert judge.verdict(left)["unclassified"] == f"{gone.total:.2f}"
 
 
+def test_store_credit_may_count_as_money() -> None:
+    """Under the other policy refunds as vouchers move no money and their use bears full tax."""
+    tables = bundled()
+    rules = boutique_policy(store_credit_policy="payment")
+    made = [translate.translate(group, rules, go_live=LONG_AGO) for group in intake.groups(tables)]
+    judge = Judge(tables, {"order_detail_tax": [], "order_invoice_tax": []}, store_credit="payment")
+    figures = judge.verdict(outcome_of(made))
+    assert {name: figures[name] for name in MISMATCHES} == dict.fromkeys(MISMATCHES, 0)
+    codes = {finding.code for one in made for finding in one.findings}
+    assert "TAX_STORE_CREDIT_GROSSUP" in codes
+    assert "STORE_CREDIT_ISSUED" not in codes
+
+
 @needs_corpus
 def test_the_corpus_is_booked_without_a_mismatch(capsys: pytest.CaptureFixture[str]) -> None:
     """Every figure of the command, tax per rate by the hidden rows included."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from ps_qb_pipeline.accounting import trust
-from ps_qb_pipeline_tests.accounting.factory import d, detail, order, pair
+from ps_qb_pipeline.accounting.shop import Invoice
+from ps_qb_pipeline_tests.accounting.factory import AT, d, detail, group, order, pair, payment
 
 
 def code(shopping: object) -> str:
@@ -79,3 +81,19 @@ def test_a_split_cart_with_sound_parts_is_left_alone() -> None:
     made = trust.shippings([order(id=1), order(id=2)])
     assert not made.repaired
     assert not made.broken
+
+
+def test_traces_of_edits_are_seen() -> None:
+    """A second invoice, a gap in the line numbers, or a change after the last status and payment."""
+    plain = order(detail(1), detail(2))
+    assert not trust.was_edited(plain, group(plain))
+    gap = order(detail(1), detail(3))
+    assert trust.was_edited(gap, group(gap))
+    assert not trust.was_edited(gap, group(gap, order(detail(2), id=2)))
+    twice = order(invoices=(Invoice(1, 7, pair("10", "12"), AT), Invoice(2, 8, pair("0", "0"), AT)))
+    assert trust.was_edited(twice, group(twice))
+    late = order(date_upd=AT + timedelta(days=1))
+    assert trust.was_edited(late, group(late))
+    assert not trust.was_edited(
+        late, group(late, payments=(payment("12.00", date_add=AT + timedelta(days=1)),))
+    )
