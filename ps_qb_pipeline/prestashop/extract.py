@@ -461,8 +461,9 @@ class Extraction:
                 self.result.poisoned.extend(page.poisoned)
                 self.warehouse.set_aside(page.poisoned, datetime.now(UTC))
                 _LOG.warning(
-                    "%s: %d objects could not be read and are set aside", resource.name, len(page.poisoned)
-                )
+                    "%s: %d objects could not be read and are set aside: %s", resource.name, len(page.poisoned),
+                    ", ".join(str(one.id) for one in page.poisoned[:10]),
+                )  # fmt: skip
 
     def _land(self, resource: Resource, rows: Sequence[Record]) -> None:
         if rows:

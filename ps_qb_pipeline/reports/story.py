@@ -283,7 +283,9 @@ def find_orders(con: duckdb.DuckDBPyConnection, text: str) -> list[int]:
     rows = con.execute(
         """select id from staging.prestashop_orders where cast(id as varchar) = $text or reference = $text
         union select order_id from ledger.documents where doc_number = $text
-        union select order_id from ledger.sources where reference = $text order by 1""",
+        union select order_id from ledger.sources where reference = $text
+            or (source_type = 'order' and cast(source_id as varchar) = $text)
+        order by 1""",
         {"text": text.strip()},
     ).fetchall()
     return [int(row[0]) for row in rows]
@@ -318,7 +320,9 @@ def _story(order: int, rows: _Rows) -> OrderStory:
     documents, live = found(_DOCUMENTS), [row for row in found(_BOOKS) if row[-1] == "live"]
     exceptions, holds = found(_EXCEPTIONS), found(_HOLDS)
     steps = (
-        Step("In the shop", _said_of_shop(found(_ORDERS)), tables(_ORDERS, _DETAILS, _MONEY)),
+        Step(
+            "In the shop", _said_of_shop(found(_ORDERS), found(_SOURCES)), tables(_ORDERS, _DETAILS, _MONEY)
+        ),
         Step(
             "What should be booked",
             f"{_number(len(documents), 'document')} from {_number(len(found(_SOURCES)), 'source')}.",
@@ -346,11 +350,13 @@ def _number(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}".capitalize()
 
 
-def _said_of_shop(orders: tuple[tuple[Any, ...], ...]) -> str:
+def _said_of_shop(orders: tuple[tuple[Any, ...], ...], sources: tuple[tuple[Any, ...], ...]) -> str:
+    if not orders and any(row[3] == "POISON_RECORD" for row in sources):
+        return "The shop's record of this order cannot be read; what is wrong stands under the rules."
     if not orders:
         return "The shop holds no such order any more."
     row = orders[0]
-    return f"{show(row[5], 'money')} {row[3]}, paid by {row[2] or 'an unnamed method'}."
+    return f"{show(row[5], 'money')} {row[3] or 'of an unknown currency'}, paid by {row[2] or 'an unnamed method'}."
 
 
 def _verdict(classes: tuple[tuple[Any, ...], ...], exceptions: tuple[tuple[Any, ...], ...], live: int) -> str:

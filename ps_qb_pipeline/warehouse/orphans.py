@@ -60,6 +60,7 @@ def poisoned(con: duckdb.DuckDBPyConnection) -> dict[int, tuple[Poison, ...]]:
 
 def write(con: duckdb.DuckDBPyConnection) -> None:
     """Adds sources and findings of this kind to the pending ledger."""
+    con.execute(_UNREAD_ORDERS)
     con.execute(_PAYMENTS)
     con.execute(_SLIPS)
     con.execute(_ORDERS)
@@ -67,11 +68,20 @@ def write(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(_UNREADABLE)
 
 
+_UNREAD_ORDERS = """
+    create or replace temp view unread_orders as
+    select id, try_cast(payload as json) ->> '$.reference' as reference
+    from raw.poisoned where system = 'prestashop' and resource = 'orders' and resolved_at is null
+"""
+
 _PAYMENTS = """
     insert into ledger.pending_sources by name
     select
         'payment' as source_type, payments.id as source_id, 0 as order_id, 0 as id_shop, '' as reference,
-        'held' as status, 'SOURCE_DELETED' as reason, coalesce(currencies.iso_code, '') as currency,
+        'held' as status,
+        if(payments.order_reference in (select reference from unread_orders), 'POISON_RECORD', 'SOURCE_DELETED')
+            as reason,
+        coalesce(currencies.iso_code, '') as currency,
         payments.amount, payments.date_add as event_at, '' as document_key
     from staging.prestashop_order_payments as payments
     left join staging.prestashop_currencies as currencies on payments.id_currency = currencies.id
@@ -84,7 +94,9 @@ _SLIPS = """
     insert into ledger.pending_sources by name
     select
         'slip' as source_type, slips.id as source_id, coalesce(slips.id_order, 0) as order_id, 0 as id_shop,
-        '' as reference, 'held' as status, 'SOURCE_DELETED' as reason, '' as currency,
+        '' as reference, 'held' as status,
+        if(slips.id_order in (select id from unread_orders), 'POISON_RECORD', 'SOURCE_DELETED') as reason,
+        '' as currency,
         slips.total_products_tax_incl + slips.total_shipping_tax_incl as amount, slips.date_add as event_at,
         '' as document_key
     from staging.prestashop_order_slip as slips
@@ -104,18 +116,21 @@ _ORDERS = """
 _NAMED = """
     insert into ledger.pending_findings by name
     select
-        'SOURCE_DELETED' as code, 'B' as severity, 'O' as owner, source_type, source_id, order_id,
-        '' as document_key, amount, currency, 'The order of this ' || source_type || ' is gone from the shop.' as message,
+        reason as code, 'B' as severity, if(reason = 'SOURCE_DELETED', 'O', 'D') as owner, source_type, source_id,
+        order_id, '' as document_key, amount, currency,
+        'The order of this ' || source_type
+        || if(reason = 'SOURCE_DELETED', ' is gone from the shop.', ' cannot be read.') as message,
         '{}' as evidence
     from ledger.pending_sources
-    where reason = 'SOURCE_DELETED'
+    where source_type in ('payment', 'slip') and id_shop = 0 and reference = ''
 """
 
 _UNREADABLE = """
     insert into ledger.pending_findings by name
     select distinct
         'POISON_RECORD' as code, 'B' as severity, 'D' as owner,
-        if(resource = 'orders', 'order', resource) as source_type, coalesce(id, 0) as source_id, 0 as order_id,
+        if(resource = 'orders', 'order', resource) as source_type, coalesce(id, 0) as source_id,
+        if(resource = 'orders', coalesce(id, 0), 0) as order_id,
         '' as document_key, 0 as amount, '' as currency, reason as message, '{}' as evidence
     from poisoned_now
     where not exists (
