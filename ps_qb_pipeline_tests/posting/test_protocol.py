@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from ps_qb_pipeline.errors import ReconnectNeeded, SettingsError
+from ps_qb_pipeline.errors import ReconnectNeeded, SettingsError, StorageError
 from ps_qb_pipeline.posting.dead_letters import replay
 from ps_qb_pipeline.posting.ports import Pace
-from ps_qb_pipeline.state import intents
+from ps_qb_pipeline.state import intents, leases
 from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline_tests.faults.shop import customer, item, payment, refund, sale
@@ -347,3 +347,44 @@ def test_a_deletion_of_a_known_document_puts_nothing_in_doubt() -> None:
     bench.company.delete("SalesReceipt", bench.intent("1|sale|2|0").qbo_id)
     bench.settle()
     assert bench.post(sale(1)).created == ["1|sale|1|0"]
+
+
+def test_of_two_pipelines_at_once_one_posts_and_the_other_yields() -> None:
+    """While another process holds the company nothing is sent, nothing is recorded and nobody is needed."""
+    bench = Bench()
+    bench.post()
+    with leases.held(bench.store, "posting|123", owner="other", seconds=150, clock=bench.clock):
+        result = bench.post(sale(1))
+        assert "another process" in result.stopped
+        assert bench.numbers() == []
+    assert bench.post(sale(1)).created == ["1|sale|1|0"]
+
+
+def test_a_run_that_lost_its_lease_sends_nothing_more() -> None:
+    """A worker that slept over the end of its lease finds out before the next request leaves."""
+    bench = Bench()
+    bench.post()
+
+    def asleep(name: str) -> None:
+        if name == "sent.recorded":
+            bench.world.pass_time(151)
+
+    assert bench.post(sale(1), step=asleep).planned == ["1|sale|1|0"]
+    assert bench.numbers() == []
+    assert bench.post(sale(1)).created == ["1|sale|1|0"]
+
+
+def test_nothing_is_sent_that_cannot_be_recorded() -> None:
+    """When the disk is full at the record of the sending, the request does not leave."""
+    bench = Bench()
+    bench.post()
+
+    def full(tx: object, *_: object, **__: object) -> None:
+        raise StorageError("database or disk is full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intents, "claim", full)
+        with pytest.raises(StorageError):
+            bench.post(sale(1))
+    assert bench.numbers() == []
+    assert [kind for kind, _, _ in bench.books.calls].count("create") == 2
