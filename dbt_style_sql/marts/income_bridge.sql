@@ -128,7 +128,12 @@ moved as (
 others as (
     select
         books_lines.month,
-        if(claims.stem is not null or claims.numbered_like_ours, 'surplus', 'others') as step,
+        if(
+            claims.document_key is not null
+            or claims.stem is not null
+            or claims.numbered_like_ours,
+            'surplus', 'others'
+        ) as step,
         sum(books_lines.income) as amount
     from books_lines
     inner join claims using (entity, id)

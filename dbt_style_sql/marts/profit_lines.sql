@@ -244,15 +244,13 @@ priced as (
         kept.product_attribute_id,
         kept.order_detail_id,
         kept.bucket,
-        documents.sign
-        * coalesce(foreign_rounded.amount, cast(kept.amount as decimal(18, 2))) as home_amount,
-        documents.sign
-        * coalesce(foreign_rounded.discount, cast(kept.discount as decimal(18, 2)))
-            as home_discount,
+        coalesce(foreign_rounded.amount, cast(kept.amount as decimal(18, 2))) as amount,
+        coalesce(foreign_rounded.discount, cast(kept.discount as decimal(18, 2))) as discount,
         products.category_id,
         case
             when kept.kind <> 'product' then 0
-            when kept.quantity is not null then documents.sign * kept.quantity
+            when kept.quantity is not null
+                then cast(if(documents.sign = 1, kept.quantity, -kept.quantity) as decimal(18, 6))
             when documents.sign = 1 then order_details.product_quantity
             else
                 round(
@@ -292,6 +290,17 @@ priced as (
     left join refunded on kept.order_detail_id = refunded.order_detail_id
 ),
 
+-- Refunds are negative.
+signed as (
+    select
+        *,
+        if(sign = 1, amount, -amount) as home_amount,
+        if(sign = 1, discount, -discount) as home_discount,
+        cast(if(sign = 1, amount + discount, -amount - discount) as decimal(18, 2)) as home_income,
+        cast(0 as decimal(18, 2)) as nothing
+    from priced
+),
+
 final as (
     select
         key as document_key,
@@ -311,18 +320,17 @@ final as (
         coalesce(payment_method, '') as payment_method,
         in_books,
         cast(units as decimal(18, 3)) as units,
-        if(bucket = 'goods' and sign = 1, home_amount, 0) as gross_sales,
-        if(bucket = 'goods' and sign = 1, home_discount, 0) as discounts,
-        if(bucket = 'goods' and sign = -1, home_amount + home_discount, 0) as refunds,
-        if(bucket = 'goods', home_amount + home_discount, 0) as revenue,
-        if(bucket = 'delivery', home_amount + home_discount, 0) as delivery_income,
-        if(bucket = 'other', home_amount + home_discount, 0) as other_income,
-        home_amount + home_discount as income,
+        if(bucket = 'goods' and sign = 1, home_amount, nothing) as gross_sales,
+        if(bucket = 'goods' and sign = 1, home_discount, nothing) as discounts,
+        if(bucket = 'goods' and sign = -1, home_income, nothing) as refunds,
+        if(bucket = 'goods', home_income, nothing) as revenue,
+        if(bucket = 'delivery', home_income, nothing) as delivery_income,
+        if(bucket = 'other', home_income, nothing) as other_income,
+        home_income as income,
         cost_source,
         cast(round(units * stock_share * unit_cost, 2) as decimal(18, 2)) as cogs,
-        if(bucket = 'goods' and cost_source <> 'unknown', home_amount + home_discount, 0)
-            as covered_revenue
-    from priced
+        if(bucket = 'goods' and cost_source <> 'unknown', home_income, nothing) as covered_revenue
+    from signed
 )
 
 select * from final

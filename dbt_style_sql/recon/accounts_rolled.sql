@@ -60,7 +60,7 @@ claims as (
         entity,
         id
     from recon.books_claims
-    where stem is not null and live
+    where (document_key is not null or stem is not null) and live
 ),
 
 moves as (

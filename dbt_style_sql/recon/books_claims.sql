@@ -177,22 +177,31 @@ repeated as (
         row_number() over (
             partition by stem
             order by live desc, claimed_by = 'intent' desc, created_at, length(id), id
-        ) as claim_no,
-        count(*) filter (where live) over (partition by stem) as live_claims
+        ) as claim_no
     from claimed
     where stem in (select c.stem from claimed as c group by c.stem having count(*) > 1)
 ),
 
 final as (
     select
-        claimed.* exclude (doc_number, deposit_to_id, from_account_id, created_at),
+        claimed.entity,
+        claimed.id,
+        expected.key as document_key,
+        if(expected.key is null, claimed.stem, null) as stem,
+        claimed.claimed_by,
         coalesce(repeated.claim_no, 1) as claim_no,
-        coalesce(repeated.live_claims, cast(claimed.live as bigint)) as live_claims,
+        claimed.live,
+        claimed.deleted,
         coalesce(placed.numbered_like_ours, false) as numbered_like_ours,
-        coalesce(placed.on_our_accounts, false) as on_our_accounts
+        coalesce(placed.on_our_accounts, false) as on_our_accounts,
+        claimed.currency,
+        claimed.txn_date,
+        claimed.total,
+        claimed.total_tax
     from claimed
-    left join repeated using (entity, id)
-    left join placed using (entity, id)
+    left join expected on claimed.stem = expected.stem
+    left join repeated on claimed.entity = repeated.entity and claimed.id = repeated.id
+    left join placed on claimed.entity = placed.entity and claimed.id = placed.id
 )
 
 select * from final

@@ -33,10 +33,13 @@ classed as (
     select
         side,
         object_type,
-        count(*) as classed_objects,
+        cast(sum(objects) as bigint) as classed_objects,
         sum(amount) as classed_amount,
-        count(*) filter (where class is null or class = 'unclassified') as unclassified_objects
-    from recon.objects
+        cast(
+            coalesce(sum(objects) filter (where class is null or class = 'unclassified'), 0)
+            as bigint
+        ) as unclassified_objects
+    from recon.classes
     group by all
 ),
 

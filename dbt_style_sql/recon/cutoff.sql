@@ -12,16 +12,17 @@ period as (
 
 sales as (
     select
-        order_id,
-        id_shop,
-        reference,
-        doc_number,
-        currency,
-        txn_date,
-        total,
-        total - total_tax as net
-    from recon.pairs
-    where role = 'sale' and not held and type in ('SalesReceipt', 'Invoice')
+        pairs.order_id,
+        pairs.id_shop,
+        documents.reference,
+        documents.doc_number,
+        pairs.currency,
+        pairs.txn_date,
+        pairs.total,
+        pairs.total - pairs.total_tax as net
+    from recon.pairs as pairs
+    inner join ledger.documents as documents using (key)
+    where pairs.role = 'sale' and not pairs.held and pairs.type in ('SalesReceipt', 'Invoice')
 ),
 
 deliveries as (

@@ -2,12 +2,42 @@
 -- Grain: one row per difference, missing or surplus document, and held source.
 with
 
-pairs as (
-    select * from recon.pairs
+shop_objects as (
+    select * from recon.shop_objects
 ),
 
-objects as (
+-- Only what is not matched needs its numbers and names.
+pairs as (
+    select
+        pairs.*,
+        documents.reference,
+        documents.doc_number
+    from recon.pairs as pairs
+    inner join ledger.documents as documents using (key)
+    where pairs.class <> 'matched'
+),
+
+surplus_objects as (
     select * from recon.objects
+    where side = 'books' and class_group in ('extra', 'foreign') and class <> 'foreign'
+),
+
+held_objects as (
+    select
+        objects.*,
+        shop_objects.reference,
+        shop_objects.ledger_amount
+    from recon.objects as objects
+    inner join shop_objects
+        on
+            objects.object_type = shop_objects.source_type
+            and objects.object_id = cast(shop_objects.source_id as varchar)
+    where
+        objects.side = 'shop'
+        and (
+            objects.class_group = 'held'
+            or (objects.class_group = 'gone' and objects.class = 'SOURCE_DELETED')
+        )
 ),
 
 books as (
@@ -16,10 +46,6 @@ books as (
         id,
         doc_number
     from staging.quickbooks_documents
-),
-
-shop_objects as (
-    select * from recon.shop_objects
 ),
 
 holds as (
@@ -111,7 +137,7 @@ surplus as (
         objects.currency,
         objects.id_shop,
         objects.order_id,
-        objects.reference,
+        documents.reference,
         objects.object_type,
         objects.document_key,
         books.doc_number,
@@ -121,23 +147,21 @@ surplus as (
         'no such document' as expected,
         concat(objects.amount, ' ', objects.currency) as actual,
         '' as detail
-    from objects
+    from surplus_objects as objects
     inner join books on objects.object_type = books.entity and objects.object_id = books.id
-    where
-        objects.side = 'books'
-        and objects.class_group in ('extra', 'foreign')
-        -- The books' side of a held order: its money is counted once, on the shop's side.
-        and objects.class in (
-            'DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE'
-        )
+    left join ledger.documents as documents on objects.document_key = documents.key
+    -- The books' side of a held order: its money is counted once, on the shop's side.
+    where objects.class in (
+        'DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE'
+    )
 ),
 
 held_orders as (
     select distinct
         order_id,
         reference
-    from objects
-    where side = 'shop' and object_type = 'order' and class_group = 'held'
+    from held_objects
+    where object_type = 'order' and class_group = 'held'
 ),
 
 held as (
@@ -147,7 +171,7 @@ held as (
         objects.class as code,
         if(
             objects.class = 'SOURCE_DELETED',
-            coalesce(shop_objects.ledger_amount, objects.amount), objects.amount
+            coalesce(objects.ledger_amount, objects.amount), objects.amount
         ) as amount,
         objects.currency,
         objects.id_shop,
@@ -159,24 +183,13 @@ held as (
         concat(objects.amount, ' ', objects.currency) as expected,
         'held back' as actual,
         coalesce(holds.message, '') as detail
-    from objects
+    from held_objects as objects
     left join holds on objects.order_id = holds.order_id
-    left join shop_objects
-        on
-            objects.object_type = shop_objects.source_type
-            and objects.object_id = cast(shop_objects.source_id as varchar)
-            and objects.class = 'SOURCE_DELETED'
     where
-        objects.side = 'shop'
-        and (
-            objects.class_group = 'held'
-            or (objects.class_group = 'gone' and objects.class = 'SOURCE_DELETED')
-        )
-        and (
-            objects.object_type <> 'payment'
-            or objects.class = 'PAY_ORPHAN'
-            or objects.reference not in (select held_orders.reference from held_orders)
-        )
+        objects.object_type <> 'payment'
+        or objects.order_id is null
+        or objects.class = 'PAY_ORPHAN'
+        or objects.reference not in (select held_orders.reference from held_orders)
 ),
 
 -- What the ledger found on documents that it made all the same and that a person must settle.

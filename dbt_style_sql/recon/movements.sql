@@ -2,16 +2,25 @@
 -- Grain: one row per shop, month, currency, measure (sales, refunds, payments, tax), step and class.
 with
 
-objects as (
+classes as (
     select
-        *,
+        side,
+        id_shop,
+        month,
+        currency,
+        object_type as type,
+        class_group,
+        class,
+        objects,
+        amount,
+        tax,
         case
             when object_type in ('order', 'SalesReceipt', 'Invoice') then 'sales'
             when object_type in ('payment', 'Payment') then 'payments'
             when object_type in ('slip', 'RefundReceipt', 'CreditMemo') then 'refunds'
             else 'other'
         end as measure
-    from recon.objects
+    from recon.classes
 ),
 
 pairs as (
@@ -31,7 +40,12 @@ books as (
     from recon.books_claims
     where
         live
-        and (stem is not null or numbered_like_ours or (on_our_accounts and entity = 'Payment'))
+        and (
+            document_key is not null
+            or stem is not null
+            or numbered_like_ours
+            or (on_our_accounts and entity = 'Payment')
+        )
         and entity in ('Payment', 'RefundReceipt', 'CreditMemo', 'SalesReceipt', 'Invoice')
 ),
 
@@ -39,25 +53,8 @@ findings as (
     select distinct order_id from ledger.findings
 ),
 
--- Each object once, by where its money goes. The two ends come from the objects and the mirror, the
--- steps between from the pairs: they meet, or a row is in no class or in two.
-objects_summed as (
-    select
-        side,
-        id_shop,
-        month,
-        currency,
-        object_type as type,
-        measure,
-        class_group,
-        class,
-        count(*) as objects,
-        sum(amount) as amount,
-        sum(tax) as tax
-    from objects
-    group by all
-),
-
+-- The two ends come from the classes and the mirror, the steps between from the pairs: they meet, or
+-- a row is in no class or in two.
 actual as (
     select
         currency,
@@ -172,54 +169,75 @@ document_steps as (
     where not held and (restated <> 0 or restated_tax <> 0)
 ),
 
--- Payments belong to a reference, which may hold several orders: compared there.
+-- Most payments equal their document. The rest is compared by reference, which may hold several
+-- orders of one payment.
 payment_rows as (
     select
-        reference,
+        document_key,
         currency,
-        month,
-        id_shop,
-        sum(amount) as amount
-    from objects
-    where side = 'shop' and measure = 'payments' and class_group = 'expected'
+        sum(shop_amount) as amount
+    from recon.shop_objects
+    where source_type = 'payment' and status = 'postable' and in_shop and document_key <> ''
     group by all
-    union all by name
+),
+
+cash_documents as (
     select
-        reference,
+        key,
         currency,
         month,
         id_shop,
-        -sum(total) as amount
+        total
     from pairs
     where type in ('Payment', 'SalesReceipt') and not held
-    group by all
+),
+
+payment_differences as (
+    select
+        coalesce(cash_documents.key, payment_rows.document_key) as key,
+        coalesce(cash_documents.currency, payment_rows.currency) as currency,
+        coalesce(payment_rows.amount, 0) - coalesce(cash_documents.total, 0) as amount
+    from cash_documents
+    full outer join payment_rows
+        on
+            cash_documents.key = payment_rows.document_key
+            and cash_documents.currency = payment_rows.currency
+    where coalesce(payment_rows.amount, 0) <> coalesce(cash_documents.total, 0)
 ),
 
 payment_gaps as (
     select
-        reference,
-        currency,
-        min(month) as month,
-        min(id_shop) as id_shop,
-        sum(amount) as amount
-    from payment_rows
-    group by reference, currency
-    having sum(amount) <> 0
+        documents.reference,
+        payment_differences.currency,
+        min(cast(date_trunc('month', documents.txn_date) as date)) as month,
+        min(documents.id_shop) as id_shop,
+        sum(payment_differences.amount) as amount
+    from payment_differences
+    inner join ledger.documents as documents using (key)
+    where payment_differences.key not in (select pairs.key from pairs where pairs.held)
+    group by documents.reference, payment_differences.currency
+    having sum(payment_differences.amount) <> 0
+),
+
+gap_orders as (
+    select
+        documents.reference,
+        documents.order_id,
+        documents.role
+    from ledger.documents as documents
+    semi join payment_gaps using (reference)
 ),
 
 explained_references as (
-    select distinct reference
-    from objects
+    select gap_orders.reference
+    from gap_orders
     where
-        side = 'shop'
-        and (
-            order_id in (select findings.order_id from findings)
-            or class_group = 'gone'
-        )
+        gap_orders.order_id in (select findings.order_id from findings)
+        or gap_orders.role not in ('sale', 'refund', 'summary', 'payment', 'credit')
     union
-    select distinct reference
-    from pairs
-    where role not in ('sale', 'refund', 'summary', 'payment', 'credit')
+    select shop_objects.reference
+    from recon.shop_objects as shop_objects
+    where not shop_objects.in_shop
 ),
 
 payment_restated as (
@@ -251,7 +269,7 @@ by_type as (
         objects,
         amount,
         tax
-    from objects_summed
+    from classes
     where side = 'shop' and class_group <> 'gone'
     union all by name
     select
@@ -265,7 +283,7 @@ by_type as (
         objects,
         amount,
         tax
-    from objects_summed
+    from classes
     where side = 'shop' and class_group not in ('expected', 'gone')
     union all by name
     select
@@ -279,7 +297,7 @@ by_type as (
         objects,
         amount,
         tax
-    from objects_summed
+    from classes
     where side = 'books' and class_group in ('extra', 'foreign') and measure <> 'other'
     union all by name
     select

@@ -13,7 +13,7 @@ documents as (
 
 claims as (
     select
-        claims.stem,
+        claims.document_key,
         claims.live,
         claims.currency,
         claims.total,
@@ -30,7 +30,7 @@ claims as (
         books.sync_token
     from recon.books_claims as claims
     inner join staging.quickbooks_documents as books using (entity, id)
-    where claims.stem is not null and claims.claim_no = 1
+    where claims.document_key is not null and claims.claim_no = 1
 ),
 
 codes as (
@@ -142,13 +142,10 @@ findings as (
 compared as (
     select
         documents.key,
-        documents.stem,
         documents.type,
         documents.role,
-        documents.doc_number,
         documents.order_id,
         documents.id_shop,
-        documents.reference,
         documents.txn_date,
         documents.currency,
         documents.exchange_rate,
@@ -243,8 +240,8 @@ compared as (
             else findings.code
         end as restated_because
     from documents
-    left join claims using (stem)
-    left join intents using (stem)
+    left join claims on documents.key = claims.document_key
+    left join intents on documents.stem = intents.stem
     left join holds on documents.order_id = holds.order_id
     left join customers_known on documents.customer_key = customers_known.key
     left join customers_named on documents.customer_name = customers_named.display_name
@@ -300,14 +297,11 @@ classed as (
 final as (
     select
         key,
-        stem,
         type,
         role,
         measure,
         order_id,
         id_shop,
-        reference,
-        doc_number,
         txn_date,
         currency,
         total,
@@ -323,8 +317,8 @@ final as (
         books_total,
         books_tax,
         other_account,
-        restated,
-        restated_tax,
+        cast(restated as decimal(18, 2)) as restated,
+        cast(restated_tax as decimal(18, 2)) as restated_tax,
         -- The tax of a slip and of its document are each rounded from their own parts.
         coalesce(
             restated_because,

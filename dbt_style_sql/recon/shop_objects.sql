@@ -38,10 +38,10 @@ kept as (
         id_shop,
         reference,
         id_currency,
-        total_paid_tax_incl as gross,
-        total_paid_tax_excl as net,
-        cast(0 as decimal(20, 6)) as shipping_gross,
-        cast(0 as decimal(20, 6)) as shipping_net,
+        coalesce(total_paid_tax_incl, 0) as gross,
+        coalesce(total_paid_tax_excl, 0) as net,
+        0 as shipping_gross,
+        0 as shipping_net,
         date_add as event_at
     from orders
     union all by name
@@ -50,10 +50,10 @@ kept as (
         id as source_id,
         order_reference as reference,
         id_currency,
-        amount as gross,
-        amount as net,
-        cast(0 as decimal(20, 6)) as shipping_gross,
-        cast(0 as decimal(20, 6)) as shipping_net,
+        coalesce(amount, 0) as gross,
+        coalesce(amount, 0) as net,
+        0 as shipping_gross,
+        0 as shipping_net,
         date_add as event_at
     from payments
     union all by name
@@ -64,10 +64,10 @@ kept as (
         orders.id_shop,
         orders.reference,
         orders.id_currency,
-        slips.total_products_tax_incl as gross,
-        slips.total_products_tax_excl as net,
-        slips.total_shipping_tax_incl as shipping_gross,
-        slips.total_shipping_tax_excl as shipping_net,
+        coalesce(slips.total_products_tax_incl, 0) as gross,
+        coalesce(slips.total_products_tax_excl, 0) as net,
+        coalesce(slips.total_shipping_tax_incl, 0) as shipping_gross,
+        coalesce(slips.total_shipping_tax_excl, 0) as shipping_net,
         slips.date_add as event_at
     from slips
     left join orders on slips.id_order = orders.id
@@ -85,13 +85,15 @@ shop as (
         kept.event_at,
         if(
             currencies.without_minor_unit,
-            round(coalesce(kept.gross, 0), 0) + round(coalesce(kept.shipping_gross, 0), 0),
-            round(coalesce(kept.gross, 0), 2) + round(coalesce(kept.shipping_gross, 0), 2)
+            cast(round(kept.gross, 0) as decimal(18, 2))
+            + cast(round(kept.shipping_gross, 0) as decimal(18, 2)),
+            cast(kept.gross as decimal(18, 2)) + cast(kept.shipping_gross as decimal(18, 2))
         ) as amount,
         if(
             currencies.without_minor_unit,
-            round(coalesce(kept.net, 0), 0) + round(coalesce(kept.shipping_net, 0), 0),
-            round(coalesce(kept.net, 0), 2) + round(coalesce(kept.shipping_net, 0), 2)
+            cast(round(kept.net, 0) as decimal(18, 2))
+            + cast(round(kept.shipping_net, 0) as decimal(18, 2)),
+            cast(kept.net as decimal(18, 2)) + cast(kept.shipping_net as decimal(18, 2))
         ) as net
     from kept
     left join currencies on kept.id_currency = currencies.id

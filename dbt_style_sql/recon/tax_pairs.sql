@@ -5,21 +5,18 @@ with
 documents as (
     select
         key,
-        currency,
-        regexp_extract(
-            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-        ) as stem
+        currency
     from ledger.documents
     where global_tax in ('TaxExcluded', 'TaxInclusive')
 ),
 
 claims as (
     select
-        stem,
+        document_key,
         entity,
         id
     from recon.books_claims
-    where stem is not null and claim_no = 1 and live
+    where document_key is not null and claim_no = 1 and live
 ),
 
 expected as (
@@ -50,7 +47,7 @@ live as (
         claims.entity,
         claims.id
     from documents
-    inner join claims using (stem)
+    inner join claims on documents.key = claims.document_key
 ),
 
 ours as (

@@ -14,7 +14,7 @@ import duckdb
 DETAILS: dict[str, str] = {
     "exceptions": "select * from recon.exceptions order by id, amount",
     "objects": "select * from recon.objects order by side, object_type, object_id",
-    "documents": """select pairs.* exclude (differences), documents.customer_key, documents.deposit_to,
+    "documents": """select pairs.* exclude (differences), documents.reference, documents.doc_number, documents.customer_key, documents.deposit_to,
         documents.exchange_rate, documents.home_total
         from recon.pairs as pairs inner join ledger.documents as documents using (key) order by pairs.key""",
     "notes": "select * from recon.notes order by code, order_id, source_type, source_id, document_key",

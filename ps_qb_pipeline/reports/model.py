@@ -193,16 +193,17 @@ def _table(con: duckdb.DuckDBPyConnection, section: Section, scope: Scope, limit
 
 
 def _figures(con: duckdb.DuckDBPyConnection, scope: Scope) -> Figures:
-    orders = "from recon.objects where side = 'shop' and object_type = 'order' and class_group <> 'gone'"
+    orders = "from recon.classes where side = 'shop' and object_type = 'order' and class_group <> 'gone'"
     not_held = "from recon.pairs where not held"
     queries: Mapping[str, str] = {
-        "orders": f"select count(*) {orders}",
-        "postable": f"select count(*) {orders} and class_group = 'expected'",
-        "held_orders": f"select count(*) {orders} and class_group = 'held'",
+        "orders": f"select sum(objects) {orders}",
+        "postable": f"select sum(objects) {orders} and class_group = 'expected'",
+        "held_orders": f"select sum(objects) {orders} and class_group = 'held'",
         "documents_expected": f"select count(*) {not_held}",
         "documents_confirmed": f"select count(*) {not_held} and live",
-        "orders_confirmed": f"""select count(*) {orders} and class_group = 'expected'
-            and document_key in (select key from recon.pairs where live)""",  # noqa: S608 - our own words
+        "orders_confirmed": """select count(*) from recon.objects as objects
+            semi join (select key from recon.pairs where live) as live on objects.document_key = live.key
+            where objects.side = 'shop' and objects.object_type = 'order' and objects.class_group = 'expected'""",
         "unclassified_objects": "select coalesce(sum(unclassified_objects), 0) from recon.conservation",
     }
     numbers: dict[str, Any] = {name: _count(con, scope.sql(sql)) for name, sql in queries.items()}
@@ -216,7 +217,7 @@ def _figures(con: duckdb.DuckDBPyConnection, scope: Scope) -> Figures:
     return Figures(
         **numbers,
         not_postable=counts(
-            f"""select if(class_group = 'before_go_live', class, split_part(class, ':', 2)) as reason, count(*)
+            f"""select if(class_group = 'before_go_live', class, split_part(class, ':', 2)) as reason, sum(objects)
             {orders} and class_group in ('not_postable', 'before_go_live') group by reason order by reason"""
         ),
         held=counts(

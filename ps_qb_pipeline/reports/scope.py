@@ -21,6 +21,7 @@ _PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 _BY_DAY = {"recon.exceptions": "event_date", "recon.notes": "event_date", "recon.pairs": "txn_date"}
 _BY_MONTH = (
     "recon.objects",
+    "recon.classes",
     "recon.accounts_rolled",
     "recon.tax_tie_out",
     "marts.income_bridge",

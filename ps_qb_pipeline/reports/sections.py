@@ -265,8 +265,8 @@ CLASSES = Section(
     "classes",
     "Every object by class",
     "Each order, payment and credit slip of the shop and each document of the books is in exactly one class.",
-    """select side, object_type, class, currency, count(*) as count, sum(amount) as amount
-    from recon.objects group by all order by side desc, object_type, class, currency""",
+    """select side, object_type, class, currency, sum(objects) as count, sum(amount) as amount
+    from recon.classes group by all order by side desc, object_type, class, currency""",
     (
         Column("side", "Side"),
         Column("object_type", "Object"),
@@ -382,7 +382,7 @@ DOCUMENTS = Section(
     "documents",
     "Line detail: every document",
     "What should be in QuickBooks beside what is.",
-    """select pairs.id_shop, pairs.order_id, pairs.reference, pairs.type, pairs.doc_number, pairs.txn_date,
+    """select pairs.id_shop, pairs.order_id, documents.reference, pairs.type, documents.doc_number, pairs.txn_date,
         documents.customer_name, pairs.currency, documents.exchange_rate, pairs.total - pairs.total_tax as net,
         pairs.total_tax, pairs.total, documents.deposit_to,
         if(pairs.live, pairs.books_entity, '') as books_entity, if(pairs.live, pairs.books_id, '') as books_id,

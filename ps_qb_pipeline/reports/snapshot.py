@@ -25,6 +25,7 @@ _OF_PERIOD = (
     "recon.open_difference",
     "recon.exceptions",
     "recon.objects",
+    "recon.classes",
     "recon.pairs",
     "recon.notes",
     "recon.twins",
@@ -47,7 +48,7 @@ _OTHERS = {
     "recon.codes": "select * from recon.codes",
     "recon.conservation": "select * from recon.conservation",
     "recon.numbering": "select * from recon.numbering",
-    "ledger.documents": """select key, customer_key, customer_name, exchange_rate, home_total, deposit_to
+    "ledger.documents": """select key, customer_key, customer_name, exchange_rate, home_total, deposit_to, reference, doc_number
         from ledger.documents where key in (select key from recon.pairs)""",
     "staging.quickbooks_documents": """select books.entity, books.id, books.txn_date
         from staging.quickbooks_documents as books
