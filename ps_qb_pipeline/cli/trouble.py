@@ -62,12 +62,10 @@ def make(runtime: Runtime, shop_url: str) -> Story:
     slip = _control(shop_url, "refund", order=refunded)
     story.add("MISSING_IN_QBO", _refunded(slip), f"order {refunded} was refunded in the shop")
     poisoned = _control(shop_url, "place_order", way="card", customer="new", currency=home)
-    _control(shop_url, "corrupt_order", order=poisoned["order"], how="currency")
-    story.add(
-        "POISON_RECORD",
-        _paid(poisoned),
-        f"order {poisoned['order']} names a currency that the shop does not have",
-    )
+    spoilt = _control(shop_url, "corrupt_order", order=poisoned["order"], how="malformed_amount")
+    said = spoilt["columns"]["total_paid_tax_incl"]
+    # Nobody can say what this order is worth, so that it adds no money, only a name.
+    story.add("POISON_RECORD", Decimal(0), f"the total of order {poisoned['order']} reads {said!r}")
     _by_hand(runtime, str(deleted), str(edited), story)
     return story
 
