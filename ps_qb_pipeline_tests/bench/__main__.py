@@ -106,7 +106,9 @@ def token_torture(chosen: argparse.Namespace) -> Figures:
 
     from ps_qb_pipeline_tests.quickbooks.torture import torture
 
-    found = asdict(torture(10 if chosen.quick else chosen.refreshes, workers=8, seed=chosen.seed))
+    count = 10 if chosen.quick else chosen.refreshes
+    found = asdict(torture(count, workers=8, seed=chosen.seed, patience=chosen.patience))
+    found["killed_per_refresh"] = round(found["kills"] / max(1, found["refreshes"]), 1)
     say(
         f"8 processes, {found['kills']} of them killed: {found['refreshes']} refreshes in {found['seconds']} s, "
         f"{found['overlaps']} at the same time, {found['refused']} refused, token lost: {found['lost']}"
@@ -271,7 +273,12 @@ def _parser() -> argparse.ArgumentParser:
         help="retail_demo: directory of the parquet files of Online Retail",
     )
     add("--invoices", type=int, default=20_000, help="retail_demo")
-    add("--patience", type=float, default=7_200, help="retail_demo: seconds after which it is stopped")
+    add(
+        "--patience",
+        type=float,
+        default=7_200,
+        help="token_torture, retail_demo: seconds after which they stop",
+    )
     return parser
 
 
