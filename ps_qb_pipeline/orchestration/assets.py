@@ -43,6 +43,10 @@ LEDGER_GRAIN = {
 }
 
 
+NOTED = {"raw.superseded", "raw.poisoned"}
+"""Bookkeeping of the warehouse that models read and that is nobody's to look at."""
+
+
 class Reading(dg.Config):
     """How much a step reads or computes."""
 
@@ -143,7 +147,7 @@ def _models(
         specs=[
             _spec(
                 runtime, model.name, group, kinds, model.description, code_version=model.code_version,
-                deps=[key_of(name, relation) for relation in sorted(model.reads)],
+                deps=[key_of(name, relation) for relation in sorted(model.reads - NOTED)],
             )
             for model in models
         ],
@@ -196,12 +200,22 @@ def _intents(runtime: Runtime) -> dg.AssetsDefinition:
                 "Every document that was or is to be written to QuickBooks, with its state. "
                 "Grain: one row per intent.",
                 deps=[key_of(name, relation) for relation in (*LEDGER, "validation.holds")],
-            )
+            ),
+            _spec(
+                runtime, "control.identities", "posting", {"quickbooks", "python"},
+                "Which QuickBooks customer or item each of ours was found as or became. "
+                "Grain: one row per customer or item.",
+                deps=[key_of(name, relation) for relation in ("ledger.customers", "ledger.items")],
+            ),
         ],
     )  # fmt: skip
     def posting(context: dg.AssetExecutionContext) -> Iterator[Result]:
         result = steps.post_documents(runtime, run_id=context.run_id)
-        yield dg.MaterializeResult(key_of(name, "control.intents"), metadata=metadata.facts(result))
+        shown = steps.show_tables(runtime, {"control.intents": {}, "control.identities": {}})
+        yield dg.MaterializeResult(
+            key_of(name, "control.intents"), metadata={**shown["control.intents"], **metadata.facts(result)}
+        )
+        yield dg.MaterializeResult(key_of(name, "control.identities"), metadata=shown["control.identities"])
 
     return posting
 

@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("validation", "posting", "reports"), EVERYWHERE | WORK_ROOMS),
     "gateway": EVERYWHERE | {"state", "reports", "posting"},
     "orchestration": EVERYWHERE | WORK_ROOMS | {"validation", "posting", "reports", "gateway"},
-    "definitions": EVERYWHERE | {"orchestration"},
+    "definitions": EVERYWHERE | {"orchestration", "validation", "warehouse"},
 }
 HEAVY = {"great_expectations", "pandas", "matplotlib", "altair", "vl_convert", "numpy"}
 
