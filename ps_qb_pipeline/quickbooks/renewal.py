@@ -63,10 +63,10 @@ class TokenStore(Protocol):
         """The stored values, or None before the first consent."""
         ...
 
-    def save(self, connection: str, values: Mapping[str, Any], *, lease: Any = None) -> bool:
+    def save(self, connection: str, values: Mapping[str, Any], *, instead_of: str | None = None) -> bool:
         """Replace them; they are on disk when this returns True.
 
-        With a lease, False says that it has gone to somebody else, and nothing was written.
+        With ``instead_of``, False says that another refresh token than that one is stored by now.
         """
         ...
 
@@ -133,10 +133,10 @@ class Renewal:
         with self.store.lease(self.connection, LEASE_SECONDS) as lease:
             if lease is None:
                 return False
-            self.under(lease, stale, now=now)
+            self.under_lease(stale, now=now)
         return True
 
-    def under(self, lease: Any, stale: str, *, now: Now = utc_now) -> None:
+    def under_lease(self, stale: str, *, now: Now = utc_now) -> None:
         """Renew under a lease that is held, unless somebody has renewed before."""
         tokens = self.known()
         if good(tokens, stale, now()):
@@ -146,10 +146,12 @@ class Renewal:
             new = renew(self.app, tokens, now=now)
         except ReconnectNeeded:
             refused = replace(tokens, refusals=tokens.refusals + 1, refused_at=now(), access_token="")
-            self.store.save(self.connection, asdict(refused), lease=lease)
-            raise
-        # False: the lease ran out during the call and somebody else has renewed. Theirs is newer.
-        self.store.save(self.connection, asdict(new), lease=lease)
+            if self.store.save(self.connection, asdict(refused), instead_of=tokens.refresh_token):
+                raise
+            # The lease ran out before our call and somebody else has renewed: that is why it was refused.
+            return
+        # Also when the lease has gone meanwhile: as long as the old token is stored, this one is the newest.
+        self.store.save(self.connection, asdict(new), instead_of=tokens.refresh_token)
 
     def detached(self, stale: str) -> bool:
         """``once`` in a process of its own, which goes on if this one is killed."""
@@ -194,7 +196,7 @@ def _carry_out(renewal: Renewal, lease: Mapping[str, Any], stale: str) -> bool:
     with renewal.store.take_over(lease, LEASE_SECONDS) as held:
         if held is None:
             return False
-        renewal.under(held, stale)
+        renewal.under_lease(stale)
     return True
 
 

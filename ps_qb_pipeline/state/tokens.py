@@ -79,10 +79,12 @@ class TokenStore:
             **{name: row[name] for name in _MOMENTS},
         }
 
-    def save(self, connection: str, values: Mapping[str, Any], *, lease: leases.Lease | None = None) -> bool:
+    def save(self, connection: str, values: Mapping[str, Any], *, instead_of: str | None = None) -> bool:
         """Replace the tokens; they are on disk when this returns True.
 
-        With a lease, False says that it has gone to somebody else, and nothing was written.
+        With ``instead_of``, the refresh token that these came of, False says that another one is stored
+        by now, and nothing was written. Whoever has the lease: a token that Intuit gave is never
+        dropped while the one it replaced is still the stored one.
         """
         row = {
             "realm": values["realm"],
@@ -92,10 +94,16 @@ class TokenStore:
             **{name: values.get(name) for name in _MOMENTS},
         }
         with writing(self._engine) as tx:
-            if lease is not None and not leases.holds(tx, lease):
+            if instead_of is not None and self._stored(tx, connection) not in {None, instead_of}:
                 return False
             _put(tx, connection, row)
         return True
+
+    def _stored(self, tx: Connection, connection: str) -> str | None:
+        row = tx.execute(select(table).where(table.c.connection == connection)).mappings().first()
+        if row is None:
+            return None
+        return str(self._open(connection, row["realm"], row["sealed"])["refresh_token"])
 
     @contextmanager
     def lease(self, connection: str, seconds: float) -> Iterator[leases.Lease | None]:

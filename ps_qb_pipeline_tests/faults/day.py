@@ -119,13 +119,13 @@ class Vault(TokenStore):
     def address(self) -> None:
         return None
 
-    def save(self, connection: str, values: Any, *, lease: Any = None) -> bool:
+    def save(self, connection: str, values: Any, *, instead_of: str | None = None) -> bool:
         if self.volatile:
             self.kept = values
             self.process.masked = 0
             return True
         try:
-            return super().save(connection, values, lease=lease)
+            return super().save(connection, values, instead_of=instead_of)
         finally:
             self.process.masked = 0
 

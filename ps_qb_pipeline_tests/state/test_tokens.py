@@ -115,16 +115,25 @@ def test_only_one_may_renew_at_a_time(store):
         assert third is not None
 
 
-def test_whoever_outlived_its_lease_saves_nothing(url):
+def test_tokens_of_an_older_refresh_never_overwrite_newer_ones(store):
     """A process that was stopped during a refresh does not overwrite its successor's tokens."""
+    store.save("boutique", {**VALUES, "refresh_token": "old"})
+    assert store.save("boutique", {**VALUES, "refresh_token": "newer"}, instead_of="old")
+    assert not store.save("boutique", {**VALUES, "refresh_token": "late"}, instead_of="old")
+    assert store.load("boutique")["refresh_token"] == "newer"
+
+
+def test_a_token_that_replaced_the_stored_one_is_kept_whoever_has_the_lease(url):
+    """A lease that ran out during the call must not cost the only token that Intuit still knows."""
     clock = SteppingClock()
     store = TokenStore(open_control_plane(url), KEY, clock=clock)
-    with store.lease("boutique", 60) as slow:
+    store.save("boutique", {**VALUES, "refresh_token": "old"})
+    with store.lease("boutique", 60):
         clock.sleep(61)
-        with store.lease("boutique", 60) as quick:
-            assert store.save("boutique", {**VALUES, "access_token": "newer"}, lease=quick)
-            assert not store.save("boutique", VALUES, lease=slow)
-    assert store.load("boutique")["access_token"] == "newer"
+        with store.lease("boutique", 60) as other:
+            assert other is not None
+            assert store.save("boutique", {**VALUES, "refresh_token": "new"}, instead_of="old")
+    assert store.load("boutique")["refresh_token"] == "new"
 
 
 def test_another_process_can_open_the_store_by_its_address(store):
