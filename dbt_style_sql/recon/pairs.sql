@@ -97,6 +97,10 @@ tax_differences as (
     group by all
 ),
 
+line_differences as (
+    select * from recon.line_pairs
+),
+
 -- What the shop says of the sources that each document carries.
 carried as (
     select
@@ -201,7 +205,14 @@ compared as (
             when documents.deposit_to = '' then false
             when accounts.id is not null then coalesce(claims.deposit_to_id, '') <> accounts.id
             else coalesce(claims.deposit_to_name, '') <> documents.deposit_to
-        end as other_account,
+        end as other_deposit,
+        coalesce(line_differences.net_difference, 0) as net_difference,
+        coalesce(line_differences.shipping_difference, 0) as shipping_difference,
+        coalesce(line_differences.discount_difference, 0) as discount_difference,
+        if(
+            coalesce(line_differences.net_difference, 0) = 0,
+            coalesce(line_differences.moved_to_others, 0), 0
+        ) as on_other_accounts,
         -- A rate off by one in the sixth place is the rounding that 3.3 tolerates.
         coalesce(
             documents.exchange_rate is not null
@@ -247,6 +258,7 @@ compared as (
     left join customers_named on documents.customer_name = customers_named.display_name
     left join accounts on documents.deposit_to = accounts.fully_qualified_name
     left join tax_differences on documents.key = tax_differences.document_key
+    left join line_differences on documents.key = line_differences.document_key
     left join carried on documents.key = carried.document_key
     left join credit_lines on documents.key = credit_lines.document_key
     left join findings on documents.order_id = findings.order_id
@@ -256,6 +268,7 @@ compared as (
 judged as (
     select
         *,
+        other_deposit or on_other_accounts <> 0 as other_account,
         case
             when not live or other_currency then null
             when gross_difference = 0 and tax_difference = 0 and rate_difference = 0 then null
@@ -263,6 +276,10 @@ judged as (
             when both_moved then 'EDIT_CONFLICT'
             when gross_difference in (0, tax_difference) then 'AMOUNT_TAX_DIFF'
             when books_moved then 'QBO_EDITED'
+            when net_difference <> 0 and net_difference = shipping_difference
+                then 'AMOUNT_SHIP_DIFF'
+            when net_difference <> 0 and net_difference = discount_difference
+                then 'AMOUNT_DISC_DIFF'
             when tax_difference = 0 and gross_difference <> 0 then 'AMOUNT_NET_DIFF'
             else 'AMOUNT_GROSS_DIFF'
         end as money_code,
@@ -361,10 +378,10 @@ final as (
                 },
                 {
                     'code': if(other_account, 'ACCOUNT_DIFF', null),
-                    'amount': cast(total as decimal(18, 2)),
+                    'amount': if(other_deposit, total, on_other_accounts),
                     'currency': currency,
-                    'expected': deposit_to,
-                    'actual': books_deposit_to
+                    'expected': if(other_deposit, deposit_to, 'the accounts of our items'),
+                    'actual': if(other_deposit, books_deposit_to, 'lines on other accounts')
                 },
                 {
                     'code': if(

@@ -44,7 +44,10 @@ def proven(world: World) -> World:
     """The world reconciled, with the proof that no row and no cent is in no class."""
     world.run("recon")
     assert world.all("select sum(unclassified), sum(unclassified_objects) from recon.tie_out") == [(0, 0)]
-    assert world.all("select * from recon.tie_out_by_month where unclassified <> 0 or difference <> explained") == []
+    assert (
+        world.all("select * from recon.tie_out_by_month where unclassified <> 0 or difference <> explained")
+        == []
+    )
     assert world.all("select * from recon.conservation where not holds") == []
     assert world.all("select * from recon.tie_out where difference <> explained") == []
     return world
@@ -72,6 +75,23 @@ def paid_by_hand(world: World) -> None:
         "update staging.quickbooks_document_lines set linked_type = 'Invoice', linked_id = ?"
         " where entity = 'Payment' and id = (select id from staging.quickbooks_documents where doc_number = 'x')",
         [invoice],
+    )
+
+
+def shop_changed(world: World, kind: str, by: str, order: int = 1001) -> None:
+    """The shop's order, its payment and our rendering change after posting; the books do not know yet."""
+    key = f"1|sale|{order}|0"
+    world.con.execute(
+        "update ledger.lines set amount = amount + ? where document_key = ? and kind = ?", [by, key, kind]
+    )
+    world.con.execute("update ledger.documents set total = total + ? where key = ?", [by, key])
+    world.con.execute(
+        "update staging.prestashop_orders set total_paid_tax_incl = total_paid_tax_incl + ?,"
+        " total_paid_tax_excl = total_paid_tax_excl + ? where id = ?",
+        [by, by, order],
+    )
+    world.con.execute(
+        "update staging.prestashop_order_payments set amount = amount + ? where id = ?", [by, order + 5000]
     )
 
 
@@ -184,6 +204,14 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
         )
         and w.con.execute("update staging.prestashop_order_payments set amount = 36 where id = 6001"),
         {"AMOUNT_GROSS_DIFF": "6.00"},
+    ),
+    "the shop changed the shipping": (lambda w: shop_changed(w, "shipping", "2.00"), {"AMOUNT_SHIP_DIFF": "2.00"}),
+    "the shop changed the discount": (lambda w: shop_changed(w, "discount", "-1.00", 1004), {"AMOUNT_DISC_DIFF": "1.00"}),
+    "the shop changed the goods": (lambda w: shop_changed(w, "product", "4.00"), {"AMOUNT_NET_DIFF": "4.00"}),
+    "an item of another account in a line": (
+        lambda w: w.con.execute("update staging.quickbooks_document_lines set item_id = '19' where item_id = '12' and id = '101'")
+        and w.edit("PS1-1001", due_date=DAY),
+        {"ACCOUNT_DIFF": "5.00"},
     ),
     "both sides changed": (
         lambda w: w.con.execute("update ledger.documents set total = 36.00, total_tax = 6.00 where key = '1|sale|1001|0'")

@@ -130,7 +130,7 @@ def test_profit_is_bridged_to_the_books() -> None:
     world.sale(1006, booked=False)
     world.edit("PS1-1002", total=Decimal("36.00"), total_tax=Decimal("6.00"))
     world.con.execute(
-        "update staging.quickbooks_document_lines set amount = 30 where id = (select id from staging.quickbooks_documents where doc_number = 'PS1-1002')"
+        "update staging.quickbooks_document_lines set amount = amount + 5 where line_no = 1 and id = (select id from staging.quickbooks_documents where doc_number = 'PS1-1002')"
     )
     world.edit("PS1-1003", txn_date=date(2026, 2, 3))
     world.book(

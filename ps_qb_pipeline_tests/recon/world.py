@@ -6,6 +6,7 @@ the pipeline's own way of filling these tables; every row here is written out by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,6 +28,7 @@ READ = {name for model in OURS.values() for name in model.reads if name.startswi
 AS_OF = date(2026, 2, 10)
 CLEARING = "Clearing:Stripe EUR"
 BANK = "Bank:Main EUR"
+ITEMS = {"sku:SKU-1": "11", "PS Shipping": "12", "PS Discount": "13"}
 
 
 def _staging_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -362,7 +364,9 @@ class World:
                 {"document_key": key, "code": "FR20", "rate": Decimal(20), "base": net, "amount": tax},
             )
         if booked:
-            book_id = self.book(kind, number, day, currency, total, tax, customer, account, key, rate)
+            book_id = self.book(
+                kind, number, day, currency, total, tax, customer, account, key, rate, parts=parts
+            )
             self.intent(key, kind, number, book_id, total)
 
     def intent(
@@ -401,6 +405,7 @@ class World:
         key: str | None,
         rate: str = "",
         item: str = "11",
+        parts: Sequence[tuple[str, str, Decimal, int]] = (),
     ) -> str:
         """One document of the books; ``key`` is None for what a person made."""
         self.next_book_id += 1
@@ -445,10 +450,12 @@ class World:
                 "control.identities",
                 {"kind": "Customer", "key": f"1|customer|{customer}|{currency}", "qbo_id": customer_id},
             )
-        self.rows(
-            "staging.quickbooks_document_lines",
-            {"entity": kind, "id": book_id, "line_no": 1, "amount": total - tax, "item_id": item},
-        )
+        lines = [(ITEMS[name], amount) for _, name, amount, _ in parts] or [(item, total - tax)]
+        for line_no, (item_id, amount) in enumerate(lines, 1):
+            self.rows(
+                "staging.quickbooks_document_lines",
+                {"entity": kind, "id": book_id, "line_no": line_no, "amount": amount, "item_id": item_id},
+            )
         if tax:
             self.rows(
                 "staging.quickbooks_document_taxes",
