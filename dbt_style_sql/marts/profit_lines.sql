@@ -52,11 +52,12 @@ documents as (
         orders.payment as payment_method,
         carriers.name as carrier,
         addresses.country,
-        -- Costs are kept in the shop's default currency.
+        -- Costs are kept in the shop's default currency; null where that is the home currency.
         if(
             (select shop_currency.iso_code from shop_currency) is distinct from
             getvariable('home_currency'),
-            coalesce(ledger_documents.exchange_rate, 1) * orders.conversion_rate, 1
+            cast(coalesce(ledger_documents.exchange_rate, 1) * orders.conversion_rate as double),
+            null
         ) as cost_rate
     from recon.pairs as pairs
     inner join ledger.documents as ledger_documents using (key)
@@ -71,7 +72,7 @@ order_details as (
         id,
         product_quantity,
         product_quantity_reinjected,
-        nullif(original_wholesale_price, 0) as wholesale_price,
+        cast(nullif(original_wholesale_price, 0) as decimal(18, 6)) as wholesale_price,
         total_price_tax_excl
     from staging.prestashop_order_details
 ),
@@ -79,7 +80,7 @@ order_details as (
 products as (
     select
         id,
-        nullif(wholesale_price, 0) as wholesale_price,
+        cast(nullif(wholesale_price, 0) as decimal(18, 6)) as wholesale_price,
         id_category_default as category_id
     from staging.prestashop_products
 ),
@@ -87,7 +88,7 @@ products as (
 combinations as (
     select
         id,
-        nullif(wholesale_price, 0) as wholesale_price
+        cast(nullif(wholesale_price, 0) as decimal(18, 6)) as wholesale_price
     from staging.prestashop_combinations
 ),
 
@@ -247,20 +248,18 @@ priced as (
         coalesce(foreign_rounded.amount, cast(kept.amount as decimal(18, 2))) as amount,
         coalesce(foreign_rounded.discount, cast(kept.discount as decimal(18, 2))) as discount,
         products.category_id,
-        case
+        cast(case
             when kept.kind <> 'product' then 0
             when kept.quantity is not null
-                then cast(if(documents.sign = 1, kept.quantity, -kept.quantity) as decimal(18, 6))
+                then if(documents.sign = 1, kept.quantity, -kept.quantity)
             when documents.sign = 1 then order_details.product_quantity
             else
-                round(
-                    -order_details.product_quantity * kept.amount
-                    / nullif(order_details.total_price_tax_excl, 0), 3
-                )
-        end as units,
+                -order_details.product_quantity * kept.amount
+                / nullif(order_details.total_price_tax_excl, 0)
+        end as decimal(18, 3)) as units,
         -- Goods that did not come back into stock keep their cost.
         if(
-            documents.sign = 1, 1,
+            documents.sign = 1, null,
             coalesce(
                 least(1, order_details.product_quantity_reinjected / nullif(refunded.units, 0)), 0
             )
@@ -278,9 +277,9 @@ priced as (
                 order_details.wholesale_price,
                 combinations.wholesale_price,
                 products.wholesale_price
-            ) * documents.cost_rate,
+            ),
             null
-        ) as unit_cost
+        ) as shop_cost
     from kept
     inner join documents on kept.document_key = documents.key
     left join foreign_rounded using (document_key, line_no)
@@ -297,6 +296,8 @@ signed as (
         if(sign = 1, amount, -amount) as home_amount,
         if(sign = 1, discount, -discount) as home_discount,
         cast(if(sign = 1, amount + discount, -amount - discount) as decimal(18, 2)) as home_income,
+        if(cost_rate is null, shop_cost, cast(shop_cost * cost_rate as decimal(18, 6)))
+            as unit_cost,
         cast(0 as decimal(18, 2)) as nothing
     from priced
 ),
@@ -328,7 +329,11 @@ final as (
         if(bucket = 'other', home_income, nothing) as other_income,
         home_income as income,
         cost_source,
-        cast(round(units * stock_share * unit_cost, 2) as decimal(18, 2)) as cogs,
+        case
+            when unit_cost is null then null
+            when stock_share is null then cast(units * unit_cost as decimal(18, 2))
+            else cast(units * unit_cost * stock_share as decimal(18, 2))
+        end as cogs,
         if(bucket = 'goods' and cost_source <> 'unknown', home_income, nothing) as covered_revenue
     from signed
 )
