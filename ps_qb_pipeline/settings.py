@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -78,6 +78,10 @@ def _variable_name(value: str) -> str:
     return value
 
 
+def _variable_name_or_none(value: str) -> str:
+    return value and _variable_name(value)
+
+
 LIKE_A_SECRET = 20
 """A word of this length without an underscore is taken for a secret, not for a variable's name."""
 VariableName = Annotated[str, AfterValidator(_variable_name)]
@@ -125,7 +129,7 @@ class BooksSettings(_Model):
     client_secret_env: VariableName = Field(
         description="The environment variable that holds the app's client secret."
     )
-    refresh_token_env: VariableName | Literal[""] = Field(
+    refresh_token_env: Annotated[str, AfterValidator(_variable_name_or_none)] = Field(
         default="", description="A first refresh token from the environment, instead of psqb connect."
     )
     limits: BooksLimits = BooksLimits()
@@ -266,7 +270,7 @@ def _mistake(path: Path, tree: yaml.Node | None, prefix: tuple[str, ...], entry:
         close = difflib.get_close_matches(place[-1], known, 1)
         meant = f"did you mean {close[0]}? " if close else ""
         message = f"the name is unknown; {meant}Known here: {', '.join(known)}"
-    elif entry["type"] != "value_error" and not place[-1].endswith("_env"):
+    elif entry["type"] != "value_error" and not any(part.endswith("_env") for part in place):
         # A value that failed one of our own checks may be a secret, and is never repeated.
         message = f"{message}, found {entry['input']!r:.80}"
     return Mistake(str(path), _line(tree, prefix + place), ".".join(place), message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ps_qb_pipeline.cli.progress import watching
 from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.orchestration.instance import execute, initialise
 from ps_qb_pipeline.orchestration.runtime import Runtime
@@ -20,11 +21,14 @@ class RunFailedError(PipelineError):
 
 def run(settings: Settings, name: str, job: str) -> dict[str, Any]:
     """Run ``job`` of the connection ``name`` and return its report's key figures."""
-    Runtime(settings, connection_named(settings, name)).require_writable()
+    connection = connection_named(settings, name)
+    Runtime(settings, connection).require_writable()
     initialise(settings)
     from ps_qb_pipeline.definitions import build_defs
 
-    outcome = execute(build_defs(settings), f"{job}_{name}")
+    with watching(name) as progress:
+        watched = Runtime(settings, connection, progress=progress)
+        outcome = execute(build_defs(settings, overrides={name: watched}), f"{job}_{name}")
     if not outcome.success:
         raise RunFailedError(
             f"{job} of {name} failed at {outcome.step}: {outcome.message}", run_id=outcome.run_id
