@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from ps_qb_pipeline.reports.grid import grid
 from ps_qb_pipeline.reports.table import Column, Table
 from ps_qb_pipeline.reports.words import show
 
@@ -386,32 +387,6 @@ def _text_lines(story: OrderStory) -> Iterator[str]:
         yield f"\n{number}. {step.title}: {step.said}"
         for table in step.tables:
             yield f"\n   {table.title}"
-            yield from _grid(table)
+            yield from grid(table)
     yield "\nWhat to do next"
     yield from (f"   - {entry}" for entry in story.todo or ("Nothing.",))
-
-
-def _grid(table: Table) -> Iterator[str]:
-    filled = [
-        place
-        for place in range(len(table.columns))
-        if any(row[place] not in (None, "") for row in table.rows)
-    ]
-    columns = [table.columns[place] for place in filled]
-    cells = [[show(row[place], table.columns[place].kind) for place in filled] for row in table.rows]
-    widths = [
-        min(60, max(len(column.title), *(len(row[place]) for row in cells)))
-        for place, column in enumerate(columns)
-    ]
-    right = [column.kind in {"money", "integer", "id", "quantity", "rate", "percent"} for column in columns]
-
-    def line(values: Sequence[str]) -> str:
-        parts = (
-            value.rjust(width) if to_right else value.ljust(width)
-            for value, width, to_right in zip(values, widths, right, strict=True)
-        )
-        return ("   " + "  ".join(parts)).rstrip()
-
-    yield line([column.title for column in columns])
-    yield "   " + "  ".join("-" * width for width in widths)
-    yield from (line(row) for row in cells)
