@@ -114,31 +114,6 @@ def setup(name: str, create: bool, as_json: bool) -> None:
     sys.exit(2 if plan.problems else 0)
 
 
-@main.command()
-@CONNECTION
-@clear_errors
-def connect(name: str) -> None:
-    """Ask a company administrator for the consent that everything about the books needs."""
-    import webbrowser
-
-    from ps_qb_pipeline.quickbooks import consent
-
-    def show(url: str) -> None:
-        click.echo(f"Agree on Intuit's page, as an administrator of the company:\n{url}")
-        webbrowser.open(url)
-
-    runtime = runtime_named(name)
-    tokens = consent.connect(
-        runtime.tokens,
-        runtime.app,
-        connection=name,
-        realm=runtime.connection.books.realm,
-        show=show,
-        paste=lambda: str(click.prompt("The whole address of the page at which the browser ended")),
-    )
-    click.echo(f"{name} may read and write the books of company {tokens.realm}.")
-
-
 @main.command("go-live")
 @CONNECTION
 @click.option("--by", required=True, help="Who takes this step; it is kept in the audit chain.")
@@ -180,12 +155,19 @@ def run(name: str, job: str, as_json: bool) -> None:
 @clear_errors
 def explain(name: str, order: str, as_json: bool) -> None:
     """The way of one order (its id or reference) on one screen, from the shop to the books."""
+    import duckdb
+
     from ps_qb_pipeline.errors import SettingsError
     from ps_qb_pipeline.reports.story import explain as tell
     from ps_qb_pipeline.reports.story import find_orders, story_text
 
-    with runtime_named(name).warehouse("explain", read_only=True) as con:
-        stories = tell(con, find_orders(con, order))
+    try:
+        with runtime_named(name).warehouse("explain", read_only=True) as con:
+            stories = tell(con, find_orders(con, order))
+    except duckdb.CatalogException as error:
+        raise SettingsError(
+            f"no run of {name} has come to its end yet; psqb run --connection {name} makes what is told here"
+        ) from error
     if not stories:
         raise SettingsError(f"no order has the id or reference {order!r}; has psqb run read it yet?")
     if as_json:
