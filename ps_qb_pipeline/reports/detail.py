@@ -20,6 +20,7 @@ DETAILS: dict[str, str] = {
     "notes": "select * from recon.notes order by code, order_id, source_type, source_id, document_key",
     "tie_out": "select * from recon.tie_out order by currency, measure",
     "tax": "select * from recon.tax_tie_out order by currency, month, country, rate, code",
+    "ledger_tie_out": "select * from recon.ledger_tie_out order by month, account",
     "accounts": "select * from recon.accounts_rolled order by account, currency, month",
     "profit_lines": "select * from marts.profit_lines order by document_key, line_no",
     "income_bridge": "select * from marts.income_bridge order by month",

@@ -35,6 +35,7 @@ _PRINTED = (
     "twins",
     "accounts",
     "tax",
+    "ledger_tie_out",
     "income_bridge",
     "profit_by_month",
     "profit_by_product",

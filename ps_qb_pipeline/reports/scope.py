@@ -24,6 +24,7 @@ _BY_MONTH = (
     "recon.classes",
     "recon.accounts_rolled",
     "recon.tax_tie_out",
+    "recon.ledger_tie_out",
     "marts.income_bridge",
     "marts.profit_lines",
 )

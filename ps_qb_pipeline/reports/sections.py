@@ -221,6 +221,29 @@ NUMBERING = Section(
     ),
 )
 
+LEDGER = Section(
+    "ledger_tie_out",
+    "Period tie-out to QuickBooks' own reports",
+    "Per account, in home currency and its natural direction: what our documents should have posted, what the general "
+    "ledger holds of them and of others, and the same account in profit and loss and trial balance. Months whose "
+    "reports were fetched.",
+    """select month, account, expected, ours, difference, others, ledger_total, profit_and_loss, report_difference,
+        trial_balance
+    from recon.ledger_tie_out order by month, account""",
+    (
+        Column("month", "Month", "month"),
+        Column("account", "Account"),
+        _money("expected", "Expected"),
+        _money("ours", "Ours in the ledger"),
+        _money("difference", "Difference"),
+        _money("others", "Of others"),
+        _money("ledger_total", "Ledger"),
+        _money("profit_and_loss", "Profit and loss"),
+        _money("report_difference", "P&L less ledger"),
+        _money("trial_balance", "Trial balance"),
+    ),
+)
+
 CUTOFF = Section(
     "cutoff",
     "Cut-off at the end of the period",
@@ -489,6 +512,7 @@ SECTIONS: tuple[Section, ...] = (
     TWINS,
     ACCOUNTS,
     TAX,
+    LEDGER,
     BRIDGE,
     CUTOFF,
     NUMBERING,

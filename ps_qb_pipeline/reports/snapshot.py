@@ -32,6 +32,7 @@ _OF_PERIOD = (
     "recon.cutoff",
     "recon.accounts_rolled",
     "recon.tax_tie_out",
+    "recon.ledger_tie_out",
     "marts.profit_lines",
     "marts.income_bridge",
     "marts.profit_by_month",

@@ -53,6 +53,7 @@ _LIVE: Mapping[str, Mapping[str, str]] = {
         "closing": "{opening}+{received}-{returned}+{others}",
         "difference": "{received}-{returned}-{expected_movement}",
     },
+    "ledger_tie_out": {"difference": "{ours}-{expected}", "ledger_total": "{ours}+{others}"},
     "income_bridge": {
         "unallocated": "ROUND({books_income}-{report_income}-{missing}-{differences}-{rounding}-{surplus}-{others},2)"
     },

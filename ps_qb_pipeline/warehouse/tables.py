@@ -169,6 +169,23 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "qbo_id": "varchar",
         "found_by": "varchar",
     },
+    "control.general_ledger": {
+        "period": "date",
+        "account_id": "varchar",
+        "account": "varchar",
+        "txn_date": "date",
+        "type": "varchar",
+        "txn_id": "varchar",
+        "doc_number": "varchar",
+        "amount": _TOTAL,
+    },
+    "control.account_totals": {
+        "period": "date",
+        "report": "varchar",
+        "account_id": "varchar",
+        "account": "varchar",
+        "amount": _TOTAL,
+    },
 }
 """Every such table: ``schema.name`` to its columns in order, name to DuckDB type."""
 
