@@ -25,7 +25,7 @@ ROWS_SHOWN = 50
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tie-out": ("Does it tie out?", ("tie_out", "open_difference")),
     "exceptions": ("What is open?", ("exceptions_by_code", "ageing", "exceptions", "duplicates", "twins")),
-    "money": ("Money and tax", ("accounts", "tax", "ledger_tie_out", "cutoff", "numbering")),
+    "money": ("Money and tax", ("accounts", "tax", "ledger_tie_out", "cutoff", "adjustments", "numbering")),
     "profit": (
         "What was earned?",
         (

@@ -31,6 +31,7 @@ _BY_MONTH = (
 _MADE_ANEW = (
     "recon.open_difference",
     "recon.cutoff",
+    "recon.adjustments",
     "marts.profit_by_month",
     "marts.profit_by_product",
     "marts.profit_by_customer",

@@ -206,6 +206,25 @@ TWINS = Section(
     ),
 )
 
+ADJUSTMENTS = Section(
+    "adjustments",
+    "Adjustments proposed",
+    "The journal that would set the books right where nobody repairs the documents themselves, and the deferral of what "
+    "was sold and not shipped. Debits equal credits; nothing of it was posted.",
+    """select code, order_id, doc_number, day, currency, account, debit, credit from recon.adjustments
+    order by code, about, line_no""",
+    (
+        Column("code", "Because of"),
+        Column("order_id", "Order", "id"),
+        Column("doc_number", "Document"),
+        Column("day", "Date", "date"),
+        Column("currency", "Currency"),
+        Column("account", "Account"),
+        _money("debit", "Debit", summed=True),
+        _money("credit", "Credit", summed=True),
+    ),
+)
+
 NUMBERING = Section(
     "numbering",
     "Invoice and slip numbers",
@@ -515,6 +534,7 @@ SECTIONS: tuple[Section, ...] = (
     LEDGER,
     BRIDGE,
     CUTOFF,
+    ADJUSTMENTS,
     NUMBERING,
     CLASSES,
     CONSERVATION,

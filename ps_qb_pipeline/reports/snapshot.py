@@ -30,6 +30,7 @@ _OF_PERIOD = (
     "recon.notes",
     "recon.twins",
     "recon.cutoff",
+    "recon.adjustments",
     "recon.accounts_rolled",
     "recon.tax_tie_out",
     "recon.ledger_tie_out",

@@ -49,6 +49,9 @@ def proven(world: World) -> World:
         == []
     )
     assert world.all("select * from recon.conservation where not holds") == []
+    assert (
+        world.all("select about from recon.adjustments group by about having sum(debit) <> sum(credit)") == []
+    )
     assert world.all("select * from recon.tie_out where difference <> explained") == []
     return world
 
@@ -314,3 +317,29 @@ def test_a_refused_document_says_why(agreeing: World) -> None:
     code, message = world.all("select code, message from recon.exceptions")[0]
     assert code == "MISSING_IN_QBO"
     assert "Account is inactive" in message
+
+
+def test_adjustments_are_proposed_with_debit_and_credit(agreeing: World) -> None:
+    """A deleted receipt, an amount edited upwards and a second refund: each a journal that sets it right."""
+    agreeing.delete_in_books("PS1-1001")
+    agreeing.edit("PS1-1005", total=Decimal("33.60"), total_tax=Decimal("5.60"))
+    agreeing.book(
+        "RefundReceipt", "PS1-R1", DAY, "EUR", Decimal(12), Decimal(2), 12, CLEARING, "1|refund|1|0"
+    )
+    proven(agreeing)
+    rows = agreeing.all(
+        "select code, account, debit, credit from recon.adjustments where code <> 'DEFERRED_AT_PERIOD_END'"
+        " order by code, line_no"
+    )
+    income = "Income of the document's items"
+    assert rows == [
+        ("DUPLICATE_IN_QBO", CLEARING, 12, 0),
+        ("DUPLICATE_IN_QBO", income, 0, 10),
+        ("DUPLICATE_IN_QBO", "Tax", 0, 2),
+        ("QBO_DELETED", CLEARING, 30, 0),
+        ("QBO_DELETED", income, 0, 25),
+        ("QBO_DELETED", "Tax", 0, 5),
+        ("QBO_EDITED", CLEARING, 0, Decimal("3.60")),
+        ("QBO_EDITED", income, 3, 0),
+        ("QBO_EDITED", "Tax", Decimal("0.60"), 0),
+    ]
