@@ -60,6 +60,8 @@ def set_up(runtime: Runtime, *, create: bool) -> provision.Plan:
         plan = provision.plan(runtime.connection.accounting, names, currencies=currencies)
         if create and not plan.problems:
             provision.carry_out(plan, books, names)
+    # A mirror of before may go a week without the codes that were created now.
+    mirror.read_lists_again(ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS))
     return plan
 
 

@@ -158,6 +158,15 @@ def pull(
     return pulling.result
 
 
+def read_lists_again(cursors: CursorStore) -> None:
+    """Have the next pull read what change data capture does not report, such as tax codes, however fresh it is.
+
+    For whoever has just created such rows, or heard that a person did.
+    """
+    if position := cursors.get(RESOURCE):
+        cursors.commit(RESOURCE, {**position, "slow": {}})
+
+
 class _Pull:
     def __init__(
         self, books: MirrorBooks, land: Land, cursors: CursorStore, alive: Alive | None, now: datetime

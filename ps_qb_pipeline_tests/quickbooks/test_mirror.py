@@ -17,7 +17,7 @@ from ps_qb_pipeline.errors import BooksFault, BooksUnavailable, Fault, FaultErro
 from ps_qb_pipeline.quickbooks.answers import read_json
 from ps_qb_pipeline.quickbooks.cdc import Change, Changes
 from ps_qb_pipeline.quickbooks.entities import CDC_ENTITIES, ENTITIES, TRANSACTIONS
-from ps_qb_pipeline.quickbooks.mirror import MirrorRow, pull
+from ps_qb_pipeline.quickbooks.mirror import MirrorRow, pull, read_lists_again
 from ps_qb_pipeline.quickbooks.texts import canonical
 from ps_qb_pipeline_tests.quickbooks.sandbox import running
 
@@ -421,6 +421,19 @@ def test_slow_lists_are_read_once_a_day_or_a_week():
     books.now += timedelta(days=6)
     tick(books, warehouse, cursors)
     assert {"TaxCode", "TaxRate", "TaxAgency"} <= {name for name, _ in books.queried}
+
+
+def test_slow_lists_are_read_at_the_next_tick_when_somebody_asks_for_it():
+    """A tax code that was created a minute ago is in the mirror after the next tick, not after a week."""
+    books, warehouse, cursors = Scripted(), Warehouse(), Cursors()
+    read_lists_again(cursors)
+    tick(books, warehouse, cursors)
+    books.put("TaxCode", "9", Name="FR20")
+    tick(books, warehouse, cursors)
+    assert "tax_codes" not in warehouse.tables or "9" not in warehouse.tables["tax_codes"]
+    read_lists_again(cursors)
+    tick(books, warehouse, cursors)
+    assert "9" in warehouse.tables["tax_codes"]
 
 
 def test_what_the_plan_lacks_is_left_out_and_asked_for_once_a_week():
