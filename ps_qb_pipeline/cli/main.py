@@ -92,12 +92,25 @@ def doctor(name: str, as_json: bool) -> None:
 @main.command()
 @CONNECTION
 @click.option("--create", is_flag=True, help="Create what the books lack; without it the plan is only shown.")
+@click.option("--draft", is_flag=True, help="Draft a defs.yaml from what the shop sold and the books hold.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the draft to this file.")
+@click.option("--force", is_flag=True, help="Replace the file.")
 @AS_JSON
 @clear_errors
-def setup(name: str, create: bool, as_json: bool) -> None:
-    """Compare the accounting settings with the books, and create the accounts, codes and items that lack."""
+def setup(name: str, create: bool, draft: bool, out: Path | None, force: bool, as_json: bool) -> None:
+    """Compare the accounting settings with the books, and create the accounts, codes and items that lack.
+
+    With --draft the settings are drafted instead: exit code 1 while something is left to decide.
+    """
+    from ps_qb_pipeline.cli import draft as drafts
     from ps_qb_pipeline.orchestration import steps
 
+    if create and draft:
+        raise click.UsageError("--draft proposes settings, --create follows them: choose one")
+    if (out or force) and not draft:
+        raise click.UsageError("--out and --force belong to --draft")
+    if draft:
+        sys.exit(drafts.write(runtime_named(name), out=out, force=force, as_json=as_json))
     plan = steps.set_up(runtime_named(name), create=create)
     if as_json:
         entries = [{"entity": step.entity, "name": step.name, "detail": step.detail} for step in plan.steps]
