@@ -103,7 +103,7 @@ def _data(report: Report) -> dict[str, Any]:
         ],
         "tasks": [
             [
-                f"{task.amount} in {task.count:,}" if task.count > 1 else task.amount,
+                f"{task.amount} in {task.count:,} cases" if task.count > 1 else task.amount,
                 task.meaning,
                 task.action,
                 f"({task.owner}; {task.urgency}; {task.code})",

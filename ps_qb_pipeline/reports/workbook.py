@@ -172,7 +172,7 @@ def _cover(book: _Book, report: Report) -> None:
     sheet.write_string(row + 1, 0, "What to do", book.format("heading", bold=True, font_size=12))
     for place, task in enumerate(first.tasks, row + 2):
         text = (
-            f"{task.amount} in {task.count:,}: {task.meaning} To do: {task.action}"
+            f"{task.amount}, {task.count:,} in all: {task.meaning} To do: {task.action}"
             f" ({task.owner}; {task.urgency}; {task.code})"
         )
         sheet.write_string(place, 0, clean(text, LONGEST_CELL), book.format("plain"))

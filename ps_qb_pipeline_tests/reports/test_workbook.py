@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,38 @@ def test_every_sheet_can_be_filtered_and_keeps_its_headings(book: Any) -> None:
         assert sheet.auto_filter.ref
         assert sheet.freeze_panes.endswith(str(FIRST_ROW + 1))
         assert not sheet.merged_cells.ranges
+
+
+RECALCULATE = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry">
+<item oor:path="/org.openoffice.Office.Calc/Formula/Load">
+<prop oor:name="OOXMLRecalcMode" oor:op="fuse"><value>0</value></prop></item>
+</oor:items>
+"""
+
+
+@pytest.mark.skipif(shutil.which("soffice") is None, reason="needs LibreOffice")
+def test_recalculation_gives_the_same_figures(path: Path, book: Any, values: Any, tmp_path: Path) -> None:
+    """LibreOffice, told to trust no stored value, arrives at every figure that stands in the file."""
+    profile = tmp_path / "profile" / "user"
+    profile.mkdir(parents=True)
+    (profile / "registrymodifications.xcu").write_text(RECALCULATE)
+    subprocess.run(
+        ["soffice", f"-env:UserInstallation={profile.parent.as_uri()}", "--headless", "--convert-to", "xlsx",
+         "--outdir", str(tmp_path), str(path)],
+        check=True, capture_output=True, timeout=180,
+    )  # fmt: skip
+    again = openpyxl.load_workbook(tmp_path / path.name, data_only=True)
+    formulas = [
+        (sheet.title, cell.coordinate)
+        for sheet in book.worksheets
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.data_type == "f"
+    ]
+    assert len(formulas) > 50
+    for title, place in formulas:
+        assert again[title][place].value == pytest.approx(values[title][place].value or 0, abs=0.005), (
+            title,
+            place,
+        )
