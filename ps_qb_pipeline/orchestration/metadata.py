@@ -17,7 +17,9 @@ import duckdb
 
 from ps_qb_pipeline.warehouse.models import Model, ModelRun
 
-PREVIEW_ROWS = 10
+PREVIEW_ROWS = 5
+PREVIEW_COLUMNS = 14
+"""More would be stored with every run and read by every page."""
 MASK = "•••"
 PERSONAL = frozenset(
     {
@@ -31,7 +33,9 @@ PERSONAL = frozenset(
 Metadata = dict[str, dg.MetadataValue[Any] | dg.TableSchema | int | float | str]
 
 
-def table(con: duckdb.DuckDBPyConnection, name: str, *, personal: Collection[str] = ()) -> Metadata:
+def table(
+    con: duckdb.DuckDBPyConnection, name: str, *, personal: Collection[str] = (), preview: bool = True
+) -> Metadata:
     """Row count, columns, money by currency and a masked preview of the table called ``name``."""
     columns = [(row[0], row[1]) for row in con.execute(f"describe {name}").fetchall()]
     counted = con.execute(f"select count(*) from {name}").fetchone()
@@ -40,7 +44,11 @@ def table(con: duckdb.DuckDBPyConnection, name: str, *, personal: Collection[str
         "dagster/table_name": name,
         "dagster/column_schema": dg.TableSchema([dg.TableColumn(column, kind) for column, kind in columns]),
         **_totals(con, name, {column for column, _ in columns}),
-        "preview": _preview(con, name, [column for column, _ in columns], PERSONAL | set(personal)),
+        **(
+            {"preview": _preview(con, name, [column for column, _ in columns], PERSONAL | set(personal))}
+            if preview
+            else {}
+        ),
     }
 
 
@@ -96,7 +104,9 @@ def _totals(con: duckdb.DuckDBPyConnection, name: str, columns: set[str]) -> Met
 def _preview(
     con: duckdb.DuckDBPyConnection, name: str, columns: list[str], personal: Collection[str]
 ) -> dg.MetadataValue[Any]:
-    rows = con.execute(f"select * from {name} limit {PREVIEW_ROWS}").fetchall()
+    columns = columns[:PREVIEW_COLUMNS]
+    selected = ", ".join(f'"{column}"' for column in columns)
+    rows = con.execute(f"select {selected} from {name} limit {PREVIEW_ROWS}").fetchall()
     records = [
         dg.TableRecord(
             {

@@ -106,7 +106,8 @@ def show_tables(runtime: Runtime, counts: Mapping[str, Mapping[str, int]]) -> di
     """What the pages of landed tables show: the table, and what this run read of it."""
     with runtime.warehouse("show what has landed", read_only=True) as con:
         return {
-            name: {**metadata.table(con, name), **metadata.facts(facts)} for name, facts in counts.items()
+            name: {**metadata.table(con, name, preview=False), **metadata.facts(facts)}
+            for name, facts in counts.items()
         }
 
 

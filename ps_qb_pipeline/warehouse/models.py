@@ -16,7 +16,7 @@ import hashlib
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,19 @@ def models_dir() -> Path:
 def load_models(root: Path | None = None) -> dict[str, Model]:
     """All models below ``root`` by name, each after everything it reads.
 
-    Raises ``SettingsError`` naming the file for SQL that cannot be parsed, a relation that no file
-    and no landing makes, a circle of references, and a contract that is not a mapping.
+    The project's own are read once a process: every step asks for them. Raises ``SettingsError``
+    naming the file for SQL that cannot be parsed, a relation that no file and no landing makes, a
+    circle of references, and a contract that is not a mapping.
     """
-    root = root or models_dir()
+    return dict(_own_models()) if root is None else _load_all(root)
+
+
+@cache
+def _own_models() -> Mapping[str, Model]:
+    return _load_all(models_dir())
+
+
+def _load_all(root: Path) -> dict[str, Model]:
     found: dict[str, Model] = {}
     for path in sorted(root.glob("*/**/*.sql")):
         if path.relative_to(root).parts[0] == TESTS:
