@@ -260,22 +260,26 @@ def _tax(document: Document, names: References) -> Body | None:
         return None
     if not document.global_tax:
         return {"TotalTax": document.total_tax} if document.taxes or document.total_tax else None
-    lines = []
+    # QuickBooks keeps one amount a rate, and two codes may have a rate in common.
+    sums: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
     for tax in document.taxes:
         rate = names.tax_rate(tax.code, tax.rate, purchase=document.type == "Purchase")
         if rate is not None:
-            lines.append(
-                {
-                    "Amount": tax.amount,
-                    "DetailType": "TaxLineDetail",
-                    "TaxLineDetail": {
-                        "TaxRateRef": _ref(rate),
-                        "PercentBased": True,
-                        "TaxPercent": tax.rate,
-                        "NetAmountTaxable": tax.base,
-                    },
-                }
-            )
+            _, base, amount = sums.get(rate, (tax.rate, Decimal(0), Decimal(0)))
+            sums[rate] = (tax.rate, base + tax.base, amount + tax.amount)
+    lines = [
+        {
+            "Amount": amount,
+            "DetailType": "TaxLineDetail",
+            "TaxLineDetail": {
+                "TaxRateRef": _ref(rate),
+                "PercentBased": True,
+                "TaxPercent": percent,
+                "NetAmountTaxable": base,
+            },
+        }
+        for rate, (percent, base, amount) in sums.items()
+    ]
     return {"TotalTax": document.total_tax, "TaxLine": lines}
 
 

@@ -253,6 +253,27 @@ def test_us_documents_state_the_total_tax_alone(names):
     ]
 
 
+def test_a_rate_that_two_codes_share_is_one_tax_line():
+    """QuickBooks keeps one amount a rate: what two codes charge at it is summed, not sent twice."""
+    tables = {**TABLES, "tax_codes": [
+        *TABLES["tax_codes"],
+        {"id": "33", "name": "QC5", "sales_tax_rates": [{"TaxRateRef": {"value": "43"}}]},
+    ]}  # fmt: skip
+    made = References(tables)
+    made.learn("Customer", "c:1", "Ann", "20")
+    taxes = (TaxLine("QC", D("5"), D("100"), D("5.00")), TaxLine("QC5", D("5"), D("20"), D("1.00")))
+    lines = (
+        Line("shipping", "PS Shipping", D("100.00"), "QC"),
+        Line("shipping", "PS Shipping", D("20.00"), "QC5"),
+    )
+    detail = layout(replace(SALE, lines=lines, taxes=taxes, total_tax=D("6.00"), total=D("126.00")), made)[
+        "TxnTaxDetail"
+    ]
+    assert [(line["Amount"], line["TaxLineDetail"]["NetAmountTaxable"]) for line in detail["TaxLine"]] == [
+        (D("6.00"), D("120"))
+    ]
+
+
 def test_tax_not_applicable_has_no_tax_detail(names):
     """QuickBooks refuses tax details there (6170)."""
     assert "TxnTaxDetail" not in layout(replace(SALE, global_tax="NotApplicable", taxes=()), names)
