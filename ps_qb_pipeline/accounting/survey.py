@@ -160,21 +160,21 @@ def _add_code(codes: dict[str, Any], country: str, subdivision: str, rates: Rate
         codes[name] = {"rates": [_rate(place, rates[0])], "description": f"{place} {rates[0]:f} %"}
         return name
     name = _free(codes, place, country)
+    # Rates of their own: one shared with the code of a single rate would sum two bases into one tax, and
+    # the cents of both would have to come out right together.
+    entries = [_rate(place, rate, f" of {'+'.join(f'{each:f}' for each in rates)}") for rate in rates]
     codes[name] = {
-        "rates": [_rate(place, rate) for rate in rates],
+        "rates": entries,
         "description": f"{place} {' + '.join(f'{rate:f} %' for rate in rates)}",
     }
-    present = {code["rates"][0]["name"] for code in codes.values() if len(code["rates"]) == 1}
-    for rate in rates:
-        entry = _rate(place, rate)
-        if entry["name"] not in present:
-            part = _free(codes, f"{subdivision or country}{rate:f}", f"{country}{rate:f}")
-            codes[part] = {"rates": [entry], "description": f"{place} {rate:f} % alone"}
+    for rate, entry in zip(rates, entries, strict=True):
+        part = _free(codes, f"{subdivision or country}{rate:f}", f"{country}{rate:f}")
+        codes[part] = {"rates": [entry], "description": f"{place} {rate:f} % alone, a part of {name}"}
     return name
 
 
-def _rate(place: str, rate: Decimal) -> dict[str, str]:
-    return {"name": f"{place} {rate:f}", "percent": f"{rate:f}"}
+def _rate(place: str, rate: Decimal, of: str = "") -> dict[str, str]:
+    return {"name": f"{place} {rate:f}{of}", "percent": f"{rate:f}"}
 
 
 def _free(codes: dict[str, Any], *wanted: str) -> str:

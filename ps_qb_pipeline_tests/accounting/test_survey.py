@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -86,3 +87,19 @@ def test_the_kind_of_a_method_is_told_by_its_label(label: str, kind: str) -> Non
     seen.labels[label, "EUR"] += 1
     (method,) = survey.draft(seen, seller_country="FR", home_currency="EUR")["methods"].values()
     assert method["kind"] == kind
+
+
+def test_a_rate_of_a_set_is_never_that_of_a_single_code() -> None:
+    """Sales at 5 % and at 5 + 7 % may share a document: each sum has a tax rate, and so cents, of its own."""
+    five, seven = Decimal(5), Decimal(7)
+    seen = survey.Survey(orders=2)
+    seen.rates["CA", "BC", (five,)] = 1
+    seen.rates["CA", "BC", (five, seven)] = 1
+    made = survey.draft(seen, seller_country="FR", home_currency="EUR")
+    code_of = {tuple(rule.get("rates", ())): rule["code"] for rule in made["tax_rules"]}
+    names = {
+        rates: {rate["name"] for rate in made["tax_codes"][code]["rates"]} for rates, code in code_of.items()
+    }
+    assert not names["5",] & names["5", "7"]
+    alone = [code for code in made["tax_codes"].values() if len(code["rates"]) == 1]
+    assert names["5", "7"] <= {code["rates"][0]["name"] for code in alone}
