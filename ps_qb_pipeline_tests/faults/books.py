@@ -51,6 +51,7 @@ class Company:
     deleted: list[tuple[str, str, float]] = field(default_factory=list)
     last_id: int = 100
     writes: int = 0
+    as_of: float | None = None
     duplicates: list[str] = field(default_factory=list)
     recalculate: Callable[[str, Row], bool] | None = None
     recalculated: set[str] = field(default_factory=set)
@@ -63,11 +64,15 @@ class Company:
         """Let commits land whose time has come."""
         due = [one for one in self.late if one[0] <= self.world.seconds]
         self.late = [one for one in self.late if one[0] > self.world.seconds]
-        for _, commit in sorted(due, key=lambda one: one[0]):
+        for at, commit in sorted(due, key=lambda one: one[0]):
+            # It landed when it was due, also when nobody looked before now.
+            self.as_of = at
             try:
                 commit()
             except BooksFault:
                 continue
+            finally:
+                self.as_of = None
 
     def table(self, entity: str) -> dict[str, Row]:
         return self.rows.setdefault(entity, {})
@@ -105,7 +110,8 @@ class Company:
         return stored
 
     def _store(self, entity: str, row: Row) -> Row:
-        stamp = self.world.now.isoformat(timespec="seconds")
+        at = self.world.seconds if self.as_of is None else self.as_of
+        stamp = (START + timedelta(seconds=at)).isoformat(timespec="seconds")
         created = row.get("MetaData", {}).get("CreateTime", stamp)
         row["MetaData"] = {"CreateTime": created, "LastUpdatedTime": stamp}
         if entity in TRANSACTIONS:
@@ -113,7 +119,7 @@ class Company:
         else:
             row.setdefault("Active", True)
         self.table(entity)[row["Id"]] = row
-        self.committed_at.setdefault((entity, row["Id"]), self.world.seconds)
+        self.committed_at.setdefault((entity, row["Id"]), at)
         return row
 
     def _compute(self, entity: str, row: Row) -> None:

@@ -70,7 +70,7 @@ class Climate:
         return Climate(
             writes=rng.choice((0.1, 0.25, 0.4)),
             reads=rng.choice((0.05, 0.15, 0.25)),
-            refreshes=rng.choice((0.0, 0.1, 0.3)),
+            refreshes=rng.choice((0.0, 0.3, 0.5)),
             kill=rng.choice((0.0, 0.001, 0.004, 0.01)),
             pause=rng.choice((0.0, 0.01, 0.03)),
             database=rng.choice((0.0, 0.005, 0.02)),
@@ -306,15 +306,15 @@ class Day:
         if self.calm or self.rng.random() >= (self.climate.writes if write else self.climate.reads):
             return "ok"
         kinds: tuple[str, ...] = wire.WRITE_FAULTS if write else wire.READ_FAULTS
-        if kind == "batch":
-            kinds = (*kinds, *wire.BATCH_FAULTS)
+        if kind == "batch" and self.rng.random() < 0.3:
+            kinds = wire.BATCH_FAULTS
         fault = self.rng.choice(kinds)
         self.faults[f"{'write' if write else 'read'}.{fault}"] += 1
         self.note(kind, fault)
         return fault
 
     def _recalculate(self, entity: str, row: Row) -> bool:
-        if self.calm or entity not in {"SalesReceipt", "Invoice"} or self.rng.random() >= 0.004:
+        if self.calm or entity not in {"SalesReceipt", "Invoice"} or self.rng.random() >= 0.01:
             return False
         self.faults["recalculated"] += 1
         return True
@@ -332,13 +332,7 @@ class Day:
             raise ReconnectNeeded("an outage that looks like a refusal")
         if fault in {"timeout_before", "error_500"}:
             raise BooksUnavailable(fault)
-        try:
-            refresh, access = self.tokens.rotate(tokens.refresh_token)
-        except ReconnectNeeded:
-            kept = TokenStore(self.quiet, b"k" * 32).load(CONNECTION)
-            if not self.excused_tokens and (kept is None or kept["refresh_token"] != self.tokens.refresh):
-                self.tokens_lost += 1
-            raise
+        refresh, access = self.tokens.rotate(tokens.refresh_token)
         if fault == "timeout_after":
             self.excused_tokens += 1
             raise BooksUnavailable(fault)
@@ -528,6 +522,9 @@ class Day:
     def _must_reconnect(self) -> bool:
         """A person connects again when the product says that only this helps."""
         values = TokenStore(self.quiet, b"k" * 32).load(CONNECTION)
+        if values is not None and values["refresh_token"] != self.tokens.refresh and not self.excused_tokens:
+            self.tokens_lost += 1
+            self.excused_tokens = 1
         asked = values is None or int(values["refusals"] or 0) > 0
         if asked:
             self.excused_tokens = 0
