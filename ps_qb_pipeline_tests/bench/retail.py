@@ -104,12 +104,16 @@ def measure(orders: int, data: Path, patience: float, say: Say) -> dict[str, Any
             "--retail-data", str(data), "--out", str(folder / "out"),
         ]  # fmt: skip
         began = time.time()
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        watch = Watch(process.pid, shop, books)
-        with _watching(watch):
-            stopped = _followed(process, patience, say)
+        with (folder / "said").open("w") as said:
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True
+            )
+            watch = Watch(process.pid, shop, books)
+            with _watching(watch):
+                stopped = _followed(process, patience, say)
+        if process.returncode:
+            for line in (folder / "said").read_text().splitlines()[-20:]:
+                say(f"  | {line}")
         figures = {"invoices": orders, "seconds": round(time.time() - began, 1), "exit": process.returncode}
         figures |= {"stopped_after": patience} if stopped else {}
         figures |= _whole(watch.samples)
