@@ -92,8 +92,9 @@ combinations as (
     from staging.prestashop_combinations
 ),
 
--- Liabilities and tax lines are no income.
-lines as (
+-- Liabilities and tax lines are no income. (Read again where it is used: kept in memory, a million
+-- orders would not fit.)
+lines as not materialized (
     select
         document_key,
         line_no,
@@ -172,7 +173,7 @@ allocated as (
     from shares
 ),
 
-kept as (
+kept as not materialized (
     select
         lines.*,
         coalesce(allocated.discount, 0) as discount
