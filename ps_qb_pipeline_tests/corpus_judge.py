@@ -292,7 +292,9 @@ class Judge:
             "postable": len(postable),
             "confirmed": sum(("sale", number) in by_key for number in self.orders),
             "not_postable": dict(sorted(Counter(r for r in reasons.values() if r).items())),
-            "held": dict(sorted(Counter(status["order", number][1] for number in held).items())),
+            "held": dict(
+                sorted(Counter(status["order", number][1] for number in postable if number in held).items())
+            ),
             "sane": len(sane),
             "sane_held": sum(number in held for number in sane),
             "total_mismatch": self._count("total", self._totals(by_key)),
