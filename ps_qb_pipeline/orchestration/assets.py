@@ -74,7 +74,7 @@ def _repeated_only_where_it_may_help() -> Iterator[None]:
 
 def connection_assets(
     runtime: Runtime, models: Mapping[str, Model], contracts: Mapping[str, Contract]
-) -> list[dg.AssetsDefinition]:
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets of one connection, in the order of the way of an order."""
     shop = [model for model in models.values() if model.name.startswith("staging.prestashop_")]
     books = [model for model in models.values() if model.name.startswith("staging.quickbooks_")]
@@ -88,6 +88,7 @@ def connection_assets(
         _models(runtime, "recon", "recon", [m for m in models.values() if m.schema == "recon"], contracts),
         _models(runtime, "marts", "marts", [m for m in models.values() if m.schema == "marts"], contracts),
         _reports(runtime, models),
+        *_period_reports(runtime),
     ]
 
 
@@ -249,6 +250,20 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(key_of(name, table), metadata=shown)
 
     return books
+
+
+def _period_reports(runtime: Runtime) -> list[dg.AssetSpec]:
+    """QuickBooks' own reports of a month: landed when a period is looked at, by no job."""
+    return [
+        _spec(
+            runtime, relation, "books", {"quickbooks", "duckdb"},
+            f"{words} as QuickBooks reports them, landed when a period is looked at. Grain: {grain}.",
+        )
+        for relation, words, grain in (
+            ("control.general_ledger", "The lines of the general ledger of a month", "one row per line"),
+            ("control.account_totals", "The totals of each account in a month", "one row per report and account"),
+        )
+    ]  # fmt: skip
 
 
 def _reports(runtime: Runtime, models: Mapping[str, Model]) -> dg.AssetsDefinition:
