@@ -21,6 +21,8 @@ from typing import Any
 from ps_qb_pipeline.errors import PipelineError
 
 STOP_SECONDS = 15
+SANDBOX_SECONDS = 300
+"""A large shop takes its time on a busy machine; one that fails ends the wait at once."""
 
 
 class ProcessFailed(PipelineError):
@@ -90,6 +92,6 @@ def sandbox(arguments: Sequence[str]) -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "ps_qb_pipeline.cli.main", "sandbox", *arguments]
     process = start(command, env={}, log=None)
     try:
-        yield first_json_line(process, seconds=60, what="the sandbox")
+        yield first_json_line(process, seconds=SANDBOX_SECONDS, what="the sandbox")
     finally:
         stop(process)
