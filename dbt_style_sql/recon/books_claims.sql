@@ -141,7 +141,16 @@ strange_lines as (
             or document_lines.account_id in (select ours.id from our_clearing_accounts as ours),
             false
         )) as on_our_accounts,
-        bool_or(settled.id is not null) as settles_ours
+        bool_or(settled.id is not null) as settles_ours,
+        sum(
+            if(
+                document_lines.account_id in (select ours.id from our_income_accounts as ours)
+                or document_lines.account_id in (
+                    select ours.id from our_clearing_accounts as ours
+                ),
+                document_lines.amount, 0
+            )
+        ) as amount_on_ours
     from document_lines
     semi join strangers using (entity, id)
     left join items on document_lines.item_id = items.id
@@ -165,7 +174,8 @@ placed as (
             strangers.from_account_id in (select ours.id from our_clearing_accounts as ours), false
         )
         or coalesce(strange_lines.on_our_accounts, false)
-        or coalesce(strange_lines.settles_ours, false) as on_our_accounts
+        or coalesce(strange_lines.settles_ours, false) as on_our_accounts,
+        cast(strange_lines.amount_on_ours as decimal(18, 2)) as amount_on_ours
     from strangers
     left join strange_lines using (entity, id)
 ),
@@ -196,7 +206,11 @@ final as (
         coalesce(placed.on_our_accounts, false) as on_our_accounts,
         claimed.currency,
         claimed.txn_date,
-        claimed.total,
+        -- A journal has no total of its own: what of it stands on our accounts.
+        if(
+            claimed.entity = 'JournalEntry' and placed.amount_on_ours is not null,
+            placed.amount_on_ours, claimed.total
+        ) as total,
         claimed.total_tax
     from claimed
     left join expected on claimed.stem = expected.stem
