@@ -124,13 +124,13 @@ def test_first_error_code_decides_whatever_the_status(
         (401, ShopUnauthorized, "Authorization"),
         (403, NotAShop, "firewall"),
         (404, NotAShop, "shop.url"),
-        (408, ShopUnavailable, "smaller pages"),
+        (408, ShopUnavailable, "page_size"),
         (414, ShopRefused, "too long"),
         (418, NotAShop, "shop.url"),
         (429, ShopUnavailable, "again"),
-        (500, ShopUnavailable, "smaller pages"),
-        (502, ShopUnavailable, "smaller pages"),
-        (504, ShopUnavailable, "smaller pages"),
+        (500, ShopUnavailable, "page_size"),
+        (502, ShopUnavailable, "page_size"),
+        (504, ShopUnavailable, "page_size"),
     ],
 )
 def test_status_without_error_codes_says_what_to_do(status: int, kind: type[ShopError], way_out: str) -> None:
