@@ -329,9 +329,13 @@ def _uncoded(answer: Answer, call: Call) -> ShopError:
             **facts,
         )
     if status == 429 or status >= 500 or status == 408:
+        way_out = (
+            "wait a minute and try again, or lower shop.connections"
+            if status == 429
+            else ("if it stays so, look at the host's error log, or lower shop.page_size")
+        )
         return ShopUnavailable(
-            f"{call}: the host gave up (status {status}, {len(answer.body)} bytes); if it stays so, look at the host's "
-            "error log, or lower shop.page_size",
+            f"{call}: the host gave up (status {status}, {len(answer.body)} bytes); {way_out}",
             smaller=status != 429,
             retry_after=_retry_after(answer.header("retry-after")) or (60.0 if status == 429 else 0.0),
             **facts,

@@ -61,16 +61,28 @@ def test_a_second_run_creates_nothing(summary: dict[str, Any]) -> None:
 
 
 def test_every_sale_in_the_books_has_the_orders_total(after: tuple[Runtime, dict[str, str]]) -> None:
-    """The total of a sales receipt or invoice is the order's total_paid_tax_incl, to the cent."""
+    """The total of a sales receipt or invoice is the order's total_paid_tax_incl, to the cent.
+
+    But for the one receipt that the trouble story edits by hand, which reconciliation names.
+    """
     runtime, ready = after
-    orders = {row["id"]: Decimal(row["total_paid_tax_incl"]) for row in _shop_rows(ready, "orders")}
+    orders = {row["id"]: row["total_paid_tax_incl"] for row in _shop_rows(ready, "orders")}
     checked = 0
+    with runtime.warehouse("test", read_only=True) as con:
+        edited = {
+            row[0]
+            for row in con.execute(
+                "select order_id from recon.exceptions where code = 'QBO_EDITED'"
+            ).fetchall()
+        }
+    assert len(edited) == 1
     with runtime.books() as books:
         for entity in ("SalesReceipt", "Invoice"):
             for row in books.query_all(entity):
                 number = int(row["DocNumber"].split("-")[1])
-                assert Decimal(str(row["TotalAmt"])) == orders[number], row["DocNumber"]
-                checked += 1
+                if number not in edited:
+                    assert Decimal(str(row["TotalAmt"])) == Decimal(orders[number]), row["DocNumber"]
+                    checked += 1
     assert checked > 100
 
 
@@ -94,9 +106,20 @@ def test_every_refund_in_the_books_has_the_slips_total(after: tuple[Runtime, dic
         for row in books.query_all("RefundReceipt"):
             number = int(row["DocNumber"].split("-R")[1])
             if number not in restated:
-                assert abs(Decimal(str(row["TotalAmt"])) - slips[number]) <= Decimal("0.01"), row["DocNumber"]
+                # PrestaShop keeps slips unrounded; the books hold whole minor units.
+                minor = Decimal(1) if row["CurrencyRef"]["value"] == "JPY" else Decimal("0.01")
+                assert abs(Decimal(str(row["TotalAmt"])) - slips[number]) <= minor, row["DocNumber"]
                 checked += 1
     assert checked > 10
+
+
+def test_the_trouble_is_found_to_the_cent_and_mended(summary: dict[str, Any]) -> None:
+    """Reconciliation names what was done and nothing else; what needs no person is mended by the next run."""
+    told = summary["trouble"]
+    assert told["exceptions"] == told["injected"]
+    assert told["open_difference"] == told["injected_money"]
+    assert told["repaired"] == {"MISSING_IN_QBO": 2}
+    assert told["left_to_a_person"] == {"POISON_RECORD": 1, "QBO_DELETED": 1, "QBO_EDITED": 1}
 
 
 def test_the_trial_balance_of_the_books_is_zero(after: tuple[Runtime, dict[str, str]]) -> None:
