@@ -64,8 +64,8 @@ def make(runtime: Runtime, shop_url: str) -> Story:
     poisoned = _control(shop_url, "place_order", way="card", customer="new", currency=home)
     spoilt = _control(shop_url, "corrupt_order", order=poisoned["order"], how="malformed_amount")
     said = spoilt["columns"]["total_paid_tax_incl"]
-    # Nobody can say what this order is worth, so that it adds no money, only a name.
-    story.add("POISON_RECORD", Decimal(0), f"the total of order {poisoned['order']} reads {said!r}")
+    # What the order is worth nobody can read; the payment that came for it can be read.
+    story.add("POISON_RECORD", _paid(poisoned), f"the total of order {poisoned['order']} reads {said!r}")
     _by_hand(runtime, str(deleted), str(edited), story)
     return story
 
