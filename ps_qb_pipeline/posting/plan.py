@@ -181,6 +181,9 @@ def _sort(document: Document, found: Standing, result: Comparison) -> None:
         result.in_flight.append((document, pending))
     elif base is not None and pending is not None and pending.state in {PLANNED, REJECTED}:
         result.changed.append(Change(document, base, pending))
+    elif base is None and found.closed is not None:
+        # A change under way of what a person removed meanwhile is no creation.
+        result.gone.append((document, found.closed))
     elif pending is not None and pending.state == PLANNED:
         result.planned.append((document, pending))
     elif pending is not None and pending.state == REJECTED:

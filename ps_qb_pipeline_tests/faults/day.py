@@ -544,7 +544,14 @@ class Day:
             self.go(calm=True)
             if number == 1:
                 for cause in ("QBO-2500", "NO_ANSWER", "STALE"):
-                    replay(self.quiet, CONNECTION, by="person", run_id="mend", cause=cause)
+                    replay(
+                        self.quiet,
+                        CONNECTION,
+                        by="person",
+                        run_id="mend",
+                        cause=cause,
+                        clock=self.processes[0].clock,
+                    )
             after = self._fingerprint()
             if after == before and number > 2:
                 return number

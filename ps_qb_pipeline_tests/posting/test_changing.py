@@ -11,6 +11,7 @@ import pytest
 from ps_qb_pipeline.accounting.documents import Document
 from ps_qb_pipeline.posting.changing import merged_note, updated_body
 from ps_qb_pipeline.posting.ports import Pace
+from ps_qb_pipeline.posting.rechecking import recheck
 from ps_qb_pipeline.state import holds, intents
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline_tests.faults.books import Row
@@ -250,3 +251,16 @@ def test_an_update_body_has_no_read_only_fields_and_only_our_money() -> None:
         b'"PrivateNote":"ps:{o:1}","SyncToken":"4"}'
     )
     assert body == expected
+
+
+def test_a_refused_update_of_what_a_person_removed_afterwards_is_no_creation() -> None:
+    """The document is gone; the update that is left over neither creates it nor stops the others."""
+    bench = Bench()
+    bench.post(sale(1))
+    bench.company.close_date = "2026-03-31"
+    assert bench.post(edited()).rejected == ["1|sale|1|1"]
+    bench.company.close_date = ""
+    bench.company.delete("SalesReceipt", only(bench)["Id"])
+    recheck(bench.store, "boutique", books=bench.books, run_id="night", clock=bench.clock)
+    result = bench.post(edited(), sale(2))
+    assert (result.gone, result.created) == (["1|sale|1|1"], ["1|sale|2|0"])
