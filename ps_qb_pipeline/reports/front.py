@@ -92,7 +92,7 @@ def _tiles(report: Report) -> tuple[Tile, ...]:
         Tile("Of it in QuickBooks", f"{show(row['booked'], 'money')} {home}", "tax included"),
     ]
     if row["refunded"] or row["refunds_booked"]:
-        said = f"of it {show(row['refunds_booked'], 'money')} {home} in QuickBooks"
+        said = f"{show(row['refunds_booked'], 'money')} {home} of refunds in QuickBooks"
         tiles.append(Tile("Refunded in the shop", f"{show(row['refunded'], 'money')} {home}", said))
     said = "shop and books agree"
     if row["open"]:
@@ -118,7 +118,7 @@ def by_currency(report: Report) -> list[dict[str, Any]]:
                 "sold": sales["shop"] - sales["not_postable"] - sales["before_go_live"],
                 "booked": sales["actual"] + sales["restated"],
                 "refunded": refunds["shop"] - refunds["not_postable"] - refunds["before_go_live"],
-                "refunds_booked": refunds["actual"] + refunds["restated"],
+                "refunds_booked": refunds["actual"],
                 "open": report.figures.open_difference.get(currency, Decimal(0)),
                 "held": report.figures.open_held.get(currency, Decimal(0)),
             }
