@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test up check bench lock clean
+.PHONY: help install demo test up check bench simulate lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,10 @@ check: $(VENV)/.dev  ## ruff, types, import rules, Dagster's own validation
 
 bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md
 	$(BIN)/python -m ps_qb_pipeline_tests.bench
+
+SEEDS ?= 200
+simulate: $(VENV)/.dev  ## shop-days under faults; SEEDS=n days, figures and a line of JSON
+	$(BIN)/python -m ps_qb_pipeline_tests.faults.simulate --seeds $(SEEDS)
 
 lock:  ## resolve the requirements files again (needs uv)
 	uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --no-header -q -o requirements/build.txt
