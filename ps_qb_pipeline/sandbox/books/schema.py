@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -279,11 +280,7 @@ def _boolean(value: Any, where: str) -> bool:
 
 
 def _date(text: str, where: str) -> str:
-    try:
-        return date.fromisoformat(text[:10]).isoformat()
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).date().isoformat()
-    except ValueError:
-        raise faults.invalid_date(where, text) from None
+    for read in (lambda: date.fromisoformat(text[:10]), lambda: datetime.fromisoformat(text).date()):
+        with suppress(ValueError):
+            return read().isoformat()
+    raise faults.invalid_date(where, text)
