@@ -237,6 +237,8 @@ inbox = Table(
     Column("hint", Text, nullable=False),
     Column("received_at", UtcTime, nullable=False),
     Column("handled_at", UtcTime),
+    Column("claimed_by", Text, nullable=False, server_default=""),
+    Column("tries", Integer, nullable=False, server_default="0"),
     Index("uq_inbox_event", "source", "event_id", unique=True),
     Index("ix_inbox_open", "connection", "handled_at", "seq"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ps_qb_pipeline.state.database import open_control_plane
-from ps_qb_pipeline.state.inbox import Inbox
+from ps_qb_pipeline.state.inbox import Arrival, Inbox
 from ps_qb_pipeline_tests.faults.clock import SimClock
 
 
@@ -25,3 +25,39 @@ def test_handled_hints_do_not_come_back_even_when_delivered_again() -> None:
     assert box.waiting("a") == []
     assert not box.receive("shop", "e1", connection="a", hint={})
     assert box.waiting("a") == []
+
+
+def test_many_hints_take_one_commit_and_repeats_among_them_count_once() -> None:
+    """A group may hold the same event twice, and ones that are known; the number says what was new."""
+    box = Inbox(open_control_plane("sqlite://"), clock=SimClock())
+    box.receive("shop", "e1", connection="a", hint={"id": 1})
+    group = [Arrival("shop", event, "a", {"id": 2}) for event in ("e1", "e2", "e2", "e3")]
+    assert box.receive_all(group) == 2
+    assert [event.event_id for event in box.waiting("a")] == ["e1", "e2", "e3"]
+    assert box.receive_all([]) == 0
+
+
+def test_a_claim_says_who_began_and_how_often_and_hides_nothing() -> None:
+    """A run that died leaves its hints open; the next one sees that they were begun before."""
+    box = Inbox(open_control_plane("sqlite://"), clock=SimClock())
+    box.receive("shop", "e1", connection="a", hint={})
+    box.receive("quickbooks", "e2", connection="a", hint={})
+    assert [event.tries for event in box.claim("a", by="run-1", source="shop")] == [0]
+    assert [event.tries for event in box.claim("a", by="run-2", source="shop")] == [1]
+    assert [(event.source, event.tries) for event in box.waiting("a")] == [("shop", 2), ("quickbooks", 0)]
+
+
+def test_the_depth_counts_what_is_open_and_the_old_is_forgotten() -> None:
+    """Depth is by source; forgetting takes only what was handled, and early enough."""
+    clock = SimClock()
+    box = Inbox(open_control_plane("sqlite://"), clock=clock)
+    assert box.depth("a").count == 0
+    for event in ("e1", "e2"):
+        box.receive("shop", event, connection="a", hint={})
+    depth = box.depth("a", source="shop")
+    assert (depth.count, depth.oldest) == (2, clock.now())
+    assert depth.first < depth.last
+    box.handled(box.waiting("a", limit=1))
+    clock.sleep(10)
+    assert box.forget(clock.now()) == 1
+    assert [event.event_id for event in box.waiting("a")] == ["e2"]
