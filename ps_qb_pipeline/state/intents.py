@@ -15,12 +15,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import Connection, Row, Select, Update, bindparam, insert, literal, select, update
 
 from ps_qb_pipeline.errors import IntegrityError
 from ps_qb_pipeline.state.owners import is_gone
@@ -131,7 +133,12 @@ class Intent:
     confirmed_at: datetime | None
 
 
-_NAMES = tuple(field.name for field in fields(Intent))
+_NAMES = tuple(one.name for one in fields(Intent))
+_values = attrgetter(*_NAMES)
+_DRAFTED = tuple(one.name for one in fields(Draft))
+_LARGE: dict[str, Any] = {"document": literal(""), "body": literal(b"")}
+_WHOLE = tuple(intents.c[name] for name in _NAMES)
+_LIGHT = tuple(_LARGE[name].label(name) if name in _LARGE else intents.c[name] for name in _NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,25 +172,35 @@ def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
         yield listed[start : start + _CHUNK]
 
 
-def load(tx: Connection, realm: str, keys: Iterable[str]) -> dict[str, Intent]:
-    """The intents of these keys, as far as they exist."""
+def _selected(*, bodies: bool) -> Select[Any]:
+    return select(*_WHOLE) if bodies else select(*_LIGHT)
+
+
+def load(tx: Connection, realm: str, keys: Iterable[str], *, bodies: bool = True) -> dict[str, Intent]:
+    """The intents of these keys, as far as they exist.
+
+    Without ``bodies`` body and document are left empty, which is many times lighter: such intents can be
+    compared and moved, never sent.
+    """
     found: dict[str, Intent] = {}
     for chunk in _chunks(keys):
-        query = select(intents).where(intents.c.realm == realm, intents.c.key.in_(chunk))
-        found.update((intent.key, intent) for intent in map(_intent, tx.execute(query).mappings()))
+        query = _selected(bodies=bodies).where(intents.c.realm == realm, intents.c.key.in_(chunk))
+        found.update((intent.key, intent) for intent in map(_intent, tx.execute(query)))
     return found
 
 
-def of_sources(tx: Connection, realm: str, source_keys: Iterable[str]) -> dict[str, list[Intent]]:
-    """All intents of these sources by source key, oldest first."""
+def of_sources(
+    tx: Connection, realm: str, source_keys: Iterable[str], *, bodies: bool = True
+) -> dict[str, list[Intent]]:
+    """All intents of these sources by source key, oldest first; ``bodies`` as in ``load``."""
     found: dict[str, list[Intent]] = {}
     for chunk in _chunks(source_keys):
         query = (
-            select(intents)
+            _selected(bodies=bodies)
             .where(intents.c.realm == realm, intents.c.source_key.in_(chunk))
             .order_by(intents.c.created_at, intents.c.revision, intents.c.key)
         )
-        for intent in map(_intent, tx.execute(query).mappings()):
+        for intent in map(_intent, tx.execute(query)):
             found.setdefault(intent.source_key, []).append(intent)
     return found
 
@@ -192,16 +209,16 @@ def of_orders(tx: Connection, realm: str, order_keys: Iterable[str]) -> dict[str
     """All intents of these orders by order key."""
     found: dict[str, list[Intent]] = {}
     for chunk in _chunks(order_keys):
-        query = select(intents).where(intents.c.realm == realm, intents.c.order_key.in_(chunk))
-        for intent in map(_intent, tx.execute(query).mappings()):
+        query = select(*_WHOLE).where(intents.c.realm == realm, intents.c.order_key.in_(chunk))
+        for intent in map(_intent, tx.execute(query)):
             found.setdefault(intent.order_key, []).append(intent)
     return found
 
 
 def in_states(tx: Connection, realm: str, states: Iterable[str]) -> list[Intent]:
     """All intents of the company in these states, in order of their keys."""
-    query = select(intents).where(intents.c.realm == realm, intents.c.state.in_(sorted(states)))
-    return [_intent(row) for row in tx.execute(query.order_by(intents.c.key)).mappings()]
+    query = select(*_WHOLE).where(intents.c.realm == realm, intents.c.state.in_(sorted(states)))
+    return [_intent(row) for row in tx.execute(query.order_by(intents.c.key))]
 
 
 def known_ids(tx: Connection, realm: str, entity: str, qbo_ids: Iterable[str]) -> set[str]:
@@ -219,26 +236,26 @@ def newest_with_id(tx: Connection, realm: str, entity: str, qbo_ids: Iterable[st
     """The confirmed intents behind these QuickBooks ids."""
     found: dict[str, Intent] = {}
     for chunk in _chunks(qbo_ids):
-        query = select(intents).where(
+        query = select(*_WHOLE).where(
             intents.c.realm == realm,
             intents.c.entity == entity,
             intents.c.qbo_id.in_(chunk),
             intents.c.state == CONFIRMED,
             intents.c.operation.in_(("create", "update")),
         )
-        for intent in map(_intent, tx.execute(query.order_by(intents.c.revision)).mappings()):
+        for intent in map(_intent, tx.execute(query.order_by(intents.c.revision))):
             found[intent.qbo_id] = intent
     return found
 
 
 def of_run(tx: Connection, realm: str, run_id: str) -> list[Intent]:
     """All intents that the run planned, in order of their keys."""
-    query = select(intents).where(intents.c.realm == realm, intents.c.run_id == run_id)
-    return [_intent(row) for row in tx.execute(query.order_by(intents.c.key)).mappings()]
+    query = select(*_WHOLE).where(intents.c.realm == realm, intents.c.run_id == run_id)
+    return [_intent(row) for row in tx.execute(query.order_by(intents.c.key))]
 
 
-def _intent(row: Mapping[Any, Any]) -> Intent:
-    values = {name: row[name] for name in _NAMES}
+def _intent(row: Iterable[Any]) -> Intent:
+    values = dict(zip(_NAMES, row, strict=True))
     values["amount"] = Decimal(values["amount"])
     values["body"] = bytes(values["body"])
     return Intent(**values)
@@ -248,21 +265,24 @@ def plan(
     tx: Connection, drafts: Sequence[Draft], *, realm: str, connection: str, run_id: str, now: datetime
 ) -> int:
     """Record the drafts whose key is new; an existing intent is left as it is. Returns how many were new."""
-    known = load(tx, realm, (draft.key for draft in drafts))
+    known: set[str] = set()
+    for chunk in _chunks(draft.key for draft in drafts):
+        query = select(intents.c.key).where(intents.c.realm == realm, intents.c.key.in_(chunk))
+        known.update(tx.execute(query).scalars())
     fresh = {draft.key: draft for draft in drafts if draft.key not in known}
     if not fresh:
         return 0
     rows = [_row(draft, realm, connection, run_id, now) for draft in fresh.values()]
     tx.execute(insert(intents), rows)
-    tx.execute(insert(intent_events), [_event(row, "", PLANNED, now, "planned") for row in rows])
+    told = [[row.get(name, "") for name in _TOLD] for row in rows]
+    tx.execute(insert(intent_events), [_event(one, "", PLANNED, now, "planned") for one in told])
     return len(rows)
 
 
 def _row(draft: Draft, realm: str, connection: str, run_id: str, now: datetime) -> dict[str, Any]:
     body_sha = sha(draft.body)
-    names = (field.name for field in fields(Draft))
     return {
-        **{name: getattr(draft, name) for name in names},
+        **{name: getattr(draft, name) for name in _DRAFTED},
         "amount": str(draft.amount),
         "realm": realm,
         "connection": connection,
@@ -276,15 +296,17 @@ def _row(draft: Draft, realm: str, connection: str, run_id: str, now: datetime) 
     }
 
 
-def _event(row: Mapping[str, Any], before: str, after: str, now: datetime, reason: str) -> dict[str, Any]:
-    names = ("realm", "key", "epoch", "owner", "run_id", "body_sha", "requestid")
+_TOLD = ("realm", "key", "epoch", "owner", "run_id", "body_sha", "requestid", "intuit_tid")
+_told = attrgetter(*_TOLD)
+
+
+def _event(told: Iterable[Any], before: str, after: str, now: datetime, reason: str) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in names},
+        **dict(zip(_TOLD, told, strict=True)),
         "at": now,
         "from_state": before,
         "to_state": after,
         "reason": reason,
-        "intuit_tid": row.get("intuit_tid", ""),
     }
 
 
@@ -333,22 +355,39 @@ def replan(tx: Connection, intent: Intent, draft: Draft, *, run_id: str, now: da
 NO_FAULT: Mapping[str, Any] = {"cause": "", "fault_code": "", "fault_field": "", "fault_message": ""}
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One intent to be moved along one edge, with what is recorded beside its new state."""
+
+    intent: Intent
+    to: str
+    reason: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
 def claim(tx: Connection, intent: Intent, by: Claim) -> Intent | None:
     """Take the intent for ourselves: the epoch grows by one. None when another worker holds or took it."""
-    free: ColumnElement[bool] = (
-        intents.c.lease_until.is_(None) | (intents.c.lease_until <= by.now) | (intents.c.owner == by.owner)
-    )
-    if is_gone(intent.owner):
+    claimed = claim_many(tx, [intent], by)
+    return claimed[0] if claimed else None
+
+
+def claim_many(tx: Connection, chosen: Sequence[Intent], by: Claim) -> list[Intent]:
+    """Take these for ourselves, in their order; those that another worker holds or took are missing."""
+    stored = _unmoved(tx, chosen)
+    free = [one for one in chosen if one.key in stored and _is_free(one, stored[one.key], by)]
+    ends = {"owner": by.owner, "lease_until": by.lease_until}
+    return _write(tx, [(one, {"epoch": one.epoch + 1, **ends}) for one in free])
+
+
+def _is_free(intent: Intent, stored: Row[Any], by: Claim) -> bool:
+    if stored.owner == by.owner or stored.lease_until is None or stored.lease_until <= by.now:
+        return True
+    if stored.owner == intent.owner and is_gone(intent.owner):
         # Its process was killed on this machine: nobody needs to wait for its lease. The epoch proves
         # that the row still has this owner.
-        free = intents.c.owner == intent.owner
+        return True
     # A lease that ends further ahead than any may last was stamped by a clock that ran ahead.
-    free = free | (intents.c.lease_until > by.lease_until + (by.lease_until - by.now))
-    changes = {"epoch": intent.epoch + 1, "owner": by.owner, "lease_until": by.lease_until}
-    where = _same(intent) & free
-    if tx.execute(update(intents).where(where).values(**changes)).rowcount != 1:
-        return None
-    return _with(intent, changes)
+    return bool(stored.lease_until > by.lease_until + (by.lease_until - by.now))
 
 
 def move(
@@ -365,44 +404,81 @@ def move(
 
     Raises IntegrityError for an edge that does not exist.
     """
-    if to not in EDGES[intent.state]:
-        raise IntegrityError(f"intent {intent.key} cannot go from {intent.state} to {to}")
-    values = {**(changes or {}), "state": to}
-    if tx.execute(update(intents).where(_same(intent)).values(**values)).rowcount != 1:
-        return None
-    moved = _with(intent, values)
-    event = {**_event(_as_row(moved), intent.state, to, now, reason), "run_id": run_id}
-    tx.execute(insert(intent_events).values(**event))
+    moved = move_many(tx, [Move(intent, to, reason, changes or {})], now=now, run_id=run_id)
+    return moved[0] if moved else None
+
+
+def move_many(tx: Connection, moves: Sequence[Move], *, now: datetime, run_id: str) -> list[Intent]:
+    """Move these along their edges, in their order; those that somebody else moved are missing.
+
+    Raises IntegrityError for an edge that does not exist.
+    """
+    for one in moves:
+        if one.to not in EDGES[one.intent.state]:
+            raise IntegrityError(f"intent {one.intent.key} cannot go from {one.intent.state} to {one.to}")
+    stored = _unmoved(tx, [one.intent for one in moves])
+    going = [one for one in moves if one.intent.key in stored]
+    moved = _write(tx, [(one.intent, {**one.changes, "state": one.to}) for one in going])
+    if moved:
+        told = [
+            {**_event(_told(after), one.intent.state, one.to, now, one.reason), "run_id": run_id}
+            for one, after in zip(going, moved, strict=True)
+        ]
+        tx.execute(insert(intent_events), told)
     return moved
 
 
 def note(tx: Connection, intent: Intent, changes: Mapping[str, Any]) -> Intent | None:
     """Change what is recorded about an intent without moving it. None when somebody else moved it."""
-    if tx.execute(update(intents).where(_same(intent)).values(**changes)).rowcount != 1:
-        return None
-    return _with(intent, changes)
+    noted = _write(tx, [(intent, changes)]) if _unmoved(tx, [intent]) else []
+    return noted[0] if noted else None
 
 
-def unclaim(tx: Connection, intent: Intent) -> None:
-    """Give the claim back without moving the intent; harmless when somebody else has it."""
-    tx.execute(update(intents).where(_same(intent)).values(owner="", lease_until=None))
+def unclaim(tx: Connection, *given: Intent) -> None:
+    """Give the claims back without moving the intents; harmless when somebody else has them."""
+    stored = _unmoved(tx, given)
+    _write(tx, [(one, {"owner": "", "lease_until": None}) for one in given if one.key in stored])
 
 
-def _same(intent: Intent) -> ColumnElement[bool]:
-    return (
-        (intents.c.realm == intent.realm)
-        & (intents.c.key == intent.key)
-        & (intents.c.epoch == intent.epoch)
-        & (intents.c.state == intent.state)
+def _unmoved(tx: Connection, known: Sequence[Intent]) -> dict[str, Row[Any]]:
+    """Those of these whose rows nobody has moved or claimed since, with their claim, by key.
+
+    This is the compare of every compare-and-set here: the caller's write transaction keeps others from
+    writing between it and the set (SQLite by its lock, PostgreSQL by refusing one of the two).
+    """
+    epochs = {one.key: (one.epoch, one.state) for one in known}
+    columns = (intents.c[name] for name in ("key", "epoch", "state", "owner", "lease_until"))
+    query = select(*columns).where(
+        intents.c.realm == bindparam("of_realm"), intents.c.key.in_(bindparam("keys", expanding=True))
     )
+    found: dict[str, Row[Any]] = {}
+    for chunk in _chunks(epochs):
+        rows = tx.execute(query, {"of_realm": known[0].realm, "keys": chunk})
+        found.update((row.key, row) for row in rows if epochs[row.key] == (row.epoch, row.state))
+    return found
 
 
-def _as_row(intent: Intent) -> dict[str, Any]:
-    return {name: getattr(intent, name) for name in _NAMES}
+def _write(tx: Connection, changed: Sequence[tuple[Intent, Mapping[str, Any]]]) -> list[Intent]:
+    """Store these changes, one statement for all that change the same columns; the intents as they are then."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for intent, changes in changed:
+        row = {f"new_{name}": value for name, value in changes.items()}
+        row |= {"at_realm": intent.realm, "at_key": intent.key}
+        alike.setdefault(tuple(changes), []).append(row)
+    for names, rows in alike.items():
+        tx.execute(_update(names), rows)
+    return [_with(intent, changes) for intent, changes in changed]
+
+
+@cache
+def _update(names: tuple[str, ...]) -> Update:
+    where = (intents.c.realm == bindparam("at_realm")) & (intents.c.key == bindparam("at_key"))
+    return update(intents).where(where).values({name: bindparam(f"new_{name}") for name in names})
 
 
 def _with(intent: Intent, changes: Mapping[str, Any]) -> Intent:
-    values = {**_as_row(intent), **changes}
+    values = dict(zip(_NAMES, _values(intent), strict=True))
+    values.update(changes)
     values["amount"] = Decimal(values["amount"])
     return Intent(**values)
 
