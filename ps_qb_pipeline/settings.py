@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -97,6 +97,9 @@ class ShopSettings(_Model):
         default=100, ge=1, le=1000, description="Rows a page; halved when the host gives up."
     )
     connections: int = Field(default=2, ge=1, le=8, description="Simultaneous requests.")
+    webhook_secret_env: Annotated[str, AfterValidator(_variable_name_or_none)] = Field(
+        default="", description="The environment variable that holds the secret of the shop's webhooks."
+    )
 
     _check_url = field_validator("url")(_web_address)
 
@@ -104,6 +107,11 @@ class ShopSettings(_Model):
     def key(self) -> str:
         """The web service key, read from the environment now."""
         return _secret(self.key_env)
+
+    @property
+    def webhook_secret(self) -> str | None:
+        """The secret that the shop signs its webhooks with, if it sends any."""
+        return _secret(self.webhook_secret_env) if self.webhook_secret_env else None
 
 
 class BooksLimits(_Model):
@@ -132,6 +140,10 @@ class BooksSettings(_Model):
     refresh_token_env: Annotated[str, AfterValidator(_variable_name_or_none)] = Field(
         default="", description="A first refresh token from the environment, instead of psqb connect."
     )
+    webhook_verifier_env: Annotated[str, AfterValidator(_variable_name_or_none)] = Field(
+        default="",
+        description="The environment variable that holds the verifier token of the app's webhooks.",
+    )
     limits: BooksLimits = BooksLimits()
     redirect_uri: str = Field(
         default="http://localhost:8765/callback", description="As registered with Intuit."
@@ -157,6 +169,38 @@ class BooksSettings(_Model):
         """The refresh token to begin with, if the environment supplies one."""
         return os.environ.get(self.refresh_token_env) if self.refresh_token_env else None
 
+    @property
+    def webhook_verifier(self) -> str | None:
+        """The verifier token that Intuit signs webhooks with, if the app has any."""
+        return _secret(self.webhook_verifier_env) if self.webhook_verifier_env else None
+
+
+LineKind = Literal["payment", "refund", "chargeback", "fee", "reserve", "exchange", "adjustment", "payout"]
+"""What a line of a payout file is; ``payout`` is the money that goes to the bank."""
+
+
+class FileFormat(_Model):
+    """How to read the CSV files of a payment provider or bank: which column means what. Data, never code.
+
+    ``columns`` maps our field to the file's column, or to several of which the first that is filled
+    counts. ``recognise`` are columns that only this format has. ``kinds`` maps the file's words for a
+    line to ours; a word that is not listed is ``other_kind``. ``only`` keeps lines with these values.
+    """
+
+    columns: dict[str, str | list[str]]
+    recognise: list[str] = []
+    kinds: dict[str, LineKind] = {}
+    other_kind: LineKind = "adjustment"
+    only: dict[str, list[str]] = {}
+    delimiter: str = Field(default="", max_length=1, description="Found out from the header if empty.")
+    decimal_comma: bool = False
+    dates: Literal["iso", "day_first", "month_first"] = "iso"
+    fees_are_negative: bool = Field(default=False, description="A fee that is paid has a minus sign.")
+    by_withdrawal: bool = Field(
+        default=False,
+        description="Lines have no payout; each belongs to the next withdrawal of its currency.",
+    )
+
 
 class Connection(_Model):
     """One shop and the one company that its books are kept in."""
@@ -166,6 +210,12 @@ class Connection(_Model):
     books: BooksSettings
     go_live: date = Field(description="Orders from before this day are counted and never posted.")
     accounting: Policy = Field(description="How amounts become documents; the accountant signs this part.")
+    payouts: dict[str, str] = Field(
+        default={}, description="Payment method to the format of its provider's payout files."
+    )
+    file_formats: dict[str, FileFormat] = Field(
+        default={}, description="Formats of payout and bank files beside those that come with the package."
+    )
 
 
 def _secret(variable: str) -> str:

@@ -1,0 +1,1 @@
+"""The web service: webhooks in, and nothing but hints out of them."""
