@@ -18,6 +18,7 @@ from ps_qb_pipeline.orchestration.expectations import (
     nightly_expectations,
 )
 from ps_qb_pipeline.orchestration.jobs import asset_jobs
+from ps_qb_pipeline.orchestration.report_assets import month_job, report_assets, report_schedules
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.orchestration.sensors import change_sensor, nightly
 from ps_qb_pipeline.settings import Settings, connections
@@ -40,14 +41,23 @@ def build_defs(
     models, contracts = load_models(), load_contracts()
     expected = {name: expectation_checks(one, contracts) for name, one in runtimes.items()}
     return dg.Definitions(
-        assets=[asset for one in runtimes.values() for asset in connection_assets(one, models, contracts)],
+        assets=[
+            asset
+            for one in runtimes.values()
+            for asset in (*connection_assets(one, models, contracts), *report_assets(one, models))
+        ],
         asset_checks=[check for checks in expected.values() for check in checks],
         jobs=[
             *asset_jobs(runtimes, without=[check for checks in expected.values() for check in checks]),
             *(expectation_job(one, expected[name]) for name, one in runtimes.items()),
+            *(month_job(one) for one in runtimes.values()),
         ],
         sensors=[change_sensor(one, seconds=SENSOR_SECONDS) for one in runtimes.values()],
-        schedules=[made(one) for one in runtimes.values() for made in (nightly, nightly_expectations)],
+        schedules=[
+            schedule
+            for one in runtimes.values()
+            for schedule in (nightly(one), nightly_expectations(one), *report_schedules(one))
+        ],
     )
 
 

@@ -87,14 +87,13 @@ def connection_assets(
         _models(runtime, "books_staging", "books", books, contracts),
         _models(runtime, "recon", "recon", [m for m in models.values() if m.schema == "recon"], contracts),
         _models(runtime, "marts", "marts", [m for m in models.values() if m.schema == "marts"], contracts),
-        _reports(runtime, models),
-        *_period_reports(runtime),
     ]
 
 
-def _spec(
+def spec(
     runtime: Runtime, relation: str, group: str, kinds: set[str], words: str, **more: object
 ) -> dg.AssetSpec:
+    """The asset of ``relation`` in the connection's group ``group``; ``words`` end in its grain."""
     return dg.AssetSpec(
         key_of(runtime.name, relation),
         group_name=f"{runtime.name}_{group}",
@@ -112,7 +111,7 @@ def _shop(runtime: Runtime) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{name}__shop",
         specs=[
-            _spec(
+            spec(
                 runtime, table, "raw", {"prestashop", "duckdb"},
                 f"What the shop said about its {resource.replace('_', ' ')}, as landed and never changed. "
                 "Grain: one row per object and state of it.",
@@ -146,7 +145,7 @@ def _models(
     @dg.multi_asset(
         name=f"{name}__{step}",
         specs=[
-            _spec(
+            spec(
                 runtime, model.name, group, kinds, model.description, code_version=model.code_version,
                 deps=[key_of(name, relation) for relation in sorted(model.reads - NOTED)],
             )
@@ -172,7 +171,7 @@ def _ledger(runtime: Runtime, shop: list[Model], contracts: Mapping[str, Contrac
     @dg.multi_asset(
         name=f"{name}__ledger",
         specs=[
-            _spec(
+            spec(
                 runtime, relation, "ledger", {"python", "duckdb"}, LEDGER_GRAIN[relation],
                 deps=[key_of(name, model.name) for model in shop],
             )
@@ -196,13 +195,13 @@ def _intents(runtime: Runtime) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{name}__posting",
         specs=[
-            _spec(
+            spec(
                 runtime, "control.intents", "posting", {"quickbooks", "python"},
                 "Every document that was or is to be written to QuickBooks, with its state. "
                 "Grain: one row per intent.",
                 deps=[key_of(name, relation) for relation in (*LEDGER, "validation.holds")],
             ),
-            _spec(
+            spec(
                 runtime, "control.identities", "posting", {"quickbooks", "python"},
                 "Which QuickBooks customer or item each of ours was found as or became. "
                 "Grain: one row per customer or item.",
@@ -228,7 +227,7 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{name}__books",
         specs=[
-            _spec(
+            spec(
                 runtime, table, "books", {"quickbooks", "duckdb"},
                 f"What QuickBooks holds of {entity}, read after posting, deletions kept. "
                 "Grain: one row per object and state of it.",
@@ -250,48 +249,3 @@ def _books(runtime: Runtime) -> dg.AssetsDefinition:
             yield dg.MaterializeResult(key_of(name, table), metadata=shown)
 
     return books
-
-
-def _period_reports(runtime: Runtime) -> list[dg.AssetSpec]:
-    """QuickBooks' own reports of a month: landed when a period is looked at, by no job."""
-    return [
-        _spec(
-            runtime, relation, "books", {"quickbooks", "duckdb"},
-            f"{words} as QuickBooks reports them, landed when a period is looked at. Grain: {grain}.",
-        )
-        for relation, words, grain in (
-            ("control.general_ledger", "The lines of the general ledger of a month", "one row per line"),
-            ("control.account_totals", "The totals of each account in a month", "one row per report and account"),
-        )
-    ]  # fmt: skip
-
-
-def _reports(runtime: Runtime, models: Mapping[str, Model]) -> dg.AssetsDefinition:
-    name = runtime.name
-    read = [model.name for model in models.values() if model.schema in {"recon", "marts"}]
-
-    @dg.multi_asset(
-        name=f"{name}__reports",
-        specs=[
-            _spec(
-                runtime, "reports.pack", "reports", {"html", "excel"},
-                "The reconciliation and profit reports: an HTML page and a workbook. Grain: one pack per run.",
-                deps=[key_of(name, relation) for relation in read],
-            )
-        ],
-        check_specs=[
-            dg.AssetCheckSpec(
-                "every_cent_is_classified",
-                asset=key_of(name, "reports.pack"),
-                blocking=True,
-                description="Every object is in exactly one class: the unclassified amount is 0.00 in each currency.",
-            )
-        ],
-        pool=f"warehouse_{name}",
-    )  # fmt: skip
-    def reports(context: dg.AssetExecutionContext) -> Iterator[Result]:
-        pack = steps.write_reports(runtime, run_id=context.run_id)
-        yield dg.MaterializeResult(key_of(name, "reports.pack"), metadata=checks.pack_metadata(pack))
-        yield checks.every_cent(key_of(name, "reports.pack"), pack)
-
-    return reports

@@ -43,7 +43,7 @@ def asset_jobs(
                 dg.define_asset_job(
                     job_name,
                     selection=dg.AssetSelection.groups(*groups) - apart,
-                    config=_full(covered) if kind == "full_refresh" else None,
+                    config=_config(kind, covered),
                     description=f"{words} {'All connections' if job_name == kind else covered[0]}.",
                     executor_def=dg.in_process_executor,
                     tags={"dagster/priority": "-10"} if kind == "full_refresh" else None,
@@ -52,6 +52,9 @@ def asset_jobs(
     return jobs
 
 
-def _full(connections: list[str]) -> dict[str, Any]:
-    steps = (f"{name}__{step}" for name in connections for step in ("shop", "ledger", "books"))
-    return {"ops": {step: {"config": FULL} for step in steps}}
+def _config(kind: str, connections: list[str]) -> dict[str, Any] | None:
+    """A full refresh reads everything again; a reconciliation reads every month that is looked at."""
+    steps = {"full_refresh": ("shop", "ledger", "books", "periods"), "reconcile": ("periods",)}
+    config = FULL if kind == "full_refresh" else {"search": True}
+    ops = {f"{name}__{step}": {"config": config} for name in connections for step in steps.get(kind, ())}
+    return {"ops": ops} if ops else None

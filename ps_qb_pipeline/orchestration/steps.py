@@ -269,21 +269,3 @@ def expect(runtime: Runtime, contracts: Sequence[Contract]) -> tuple[list[Outcom
 
 def _variables(runtime: Runtime) -> Mapping[str, object]:
     return {"as_of": runtime.clock.now(), "home_currency": runtime.connection.accounting.home_currency}
-
-
-def write_reports(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
-    """Write the report pack of the connection and return its key figures and where its files lie."""
-    from ps_qb_pipeline.reports import model
-    from ps_qb_pipeline.reports.pack import write_pack
-
-    folder = runtime.settings.data_dir(runtime.name) / "reports"
-    with runtime.warehouse("write the reports", read_only=True) as con:
-        row = con.execute(
-            "select count(*) from control.intents where run_id = $run and state = 'CONFIRMED'"
-            " and operation = 'create' and entity not in ('Customer', 'Item')",
-            {"run": run_id},
-        ).fetchone()
-        posted = int(row[0]) if row else 0
-        report = model.read_report(con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now())
-        files = write_pack(report, con, folder)
-    return {**model.summary(report), "posted": posted, **files}

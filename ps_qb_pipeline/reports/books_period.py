@@ -23,6 +23,8 @@ from ps_qb_pipeline.quickbooks.reports import (
 from ps_qb_pipeline.reports.scope import first_day, last_day
 from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
 
+PROFIT, BALANCE = "ProfitAndLoss", "TrialBalance"
+
 
 @dataclass(frozen=True, slots=True)
 class Landed:
@@ -34,45 +36,44 @@ class Landed:
     balance_accounts: int
 
 
-def land_period(con: duckdb.DuckDBPyConnection, books: ReportBooks, period: str) -> Landed:
-    """Reads the three reports of ``period`` (``2026-10``) and replaces what was landed of it before.
+@dataclass(frozen=True, slots=True)
+class PeriodReports:
+    """The rows of the three reports of one month, as they are landed."""
 
-    ``con`` is the warehouse, opened for writing. Nothing is changed when a report cannot be read.
-    """
+    period: str
+    ledger: tuple[tuple[Any, ...], ...]
+    totals: tuple[tuple[Any, ...], ...]
+
+
+def fetch_period(books: ReportBooks, period: str) -> PeriodReports:
+    """Reads the three reports of ``period`` (``2026-10``): at least three metered requests."""
     first, last = first_day(period), last_day(period)
     span = {"start_date": first.isoformat(), "end_date": last.isoformat()}
-    lines = read_general_ledger(books, first, last)
+    ledger = tuple(
+        (first, line.account_id, line.account, line.txn_date, line.type, line.txn_id, line.doc_number, line.amount)
+        for line in read_general_ledger(books, first, last)
+    )  # fmt: skip
     profit = profit_and_loss(books.report("ProfitAndLoss", **span))
     balance = trial_balance(books.report("TrialBalance", **span))
-    ledger = [
-        (
-            first,
-            line.account_id,
-            line.account,
-            line.txn_date,
-            line.type,
-            line.txn_id,
-            line.doc_number,
-            line.amount,
-        )
-        for line in lines
-    ]
-    totals: list[tuple[Any, ...]] = [
-        (first, "ProfitAndLoss", row.account_id, row.account, row.amount) for row in profit
-    ]
-    totals += [
-        (first, "TrialBalance", row.account_id, row.account, row.debit - row.credit) for row in balance
-    ]
+    totals = [(first, PROFIT, row.account_id, row.account, row.amount) for row in profit]
+    totals += [(first, BALANCE, row.account_id, row.account, row.debit - row.credit) for row in balance]
+    return PeriodReports(period, ledger, tuple(totals))
+
+
+def land_period(con: duckdb.DuckDBPyConnection, reports: PeriodReports) -> Landed:
+    """Replaces what was landed of the month before. ``con`` is the warehouse, opened for writing."""
+    first = first_day(reports.period)
     create_tables(con, only="control")
     con.execute("begin")
     try:
-        _replace(con, "control.general_ledger", first, ledger)
-        _replace(con, "control.account_totals", first, totals)
+        _replace(con, "control.general_ledger", first, reports.ledger)
+        _replace(con, "control.account_totals", first, reports.totals)
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
         raise
-    return Landed(period, len(ledger), len(profit), len(balance))
+    profit = sum(row[1] == PROFIT for row in reports.totals)
+    return Landed(reports.period, len(reports.ledger), profit, len(reports.totals) - profit)
 
 
 def _replace(

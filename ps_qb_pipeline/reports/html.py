@@ -23,7 +23,8 @@ ROWS_SHOWN = 50
 """How many rows of a table the page shows; the workbook has them all."""
 
 _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "tie-out": ("Does it tie out?", ("tie_out", "open_difference")),
+    "tie-out": ("Does it tie out?", ("tie_out", "open_difference", "levels")),
+    "signed": ("What was signed?", ("closed_periods", "changes")),
     "exceptions": ("What is open?", ("exceptions_by_code", "ageing", "exceptions", "duplicates", "twins")),
     "money": ("Money and tax", ("accounts", "tax", "ledger_tie_out", "cutoff", "adjustments", "numbering")),
     "profit": (
@@ -70,13 +71,22 @@ def report_html(report: Report) -> str:
         report=report,
         front=front(report),
         currencies=by_currency(report),
-        parts=_PARTS,
+        parts=_parts(report),
         charts=_CHARTS,
         pictures=pictures(report),
         rows_shown=ROWS_SHOWN,
         method=METHOD,
         told={story.order_id for story in report.stories},
     )
+
+
+def _parts(report: Report) -> dict[str, tuple[str, list[Table]]]:
+    """The parts that this report has something for, with their tables."""
+    parts = {
+        anchor: (title, [report.tables[name] for name in names if name in report.tables])
+        for anchor, (title, names) in _PARTS.items()
+    }
+    return {anchor: part for anchor, part in parts.items() if part[1]}
 
 
 def story_html(story: OrderStory) -> str:

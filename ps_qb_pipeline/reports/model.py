@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from ps_qb_pipeline.reports.levels import levels_table
 from ps_qb_pipeline.reports.scope import Scope, last_day
 from ps_qb_pipeline.reports.sections import SECTIONS, Section
 from ps_qb_pipeline.reports.story import OrderStory, explain
@@ -150,7 +151,8 @@ def read_tables(
     stories: int = STORIES,
 ) -> Report:
     """The report with this cover over this scope's rows."""
-    tables = {section.name: _table(con, section, scope, detail_rows) for section in SECTIONS}
+    read = {section.name: _table(con, section, scope, detail_rows) for section in SECTIONS}
+    tables = {"levels": levels_table(read), **read}
     return Report(cover, _figures(con, scope), tables, _stories(con, scope, stories))
 
 

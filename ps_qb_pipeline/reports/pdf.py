@@ -27,6 +27,9 @@ ROWS_PRINTED = 120
 """How many rows of a table are printed; the workbook and the detail files have them all."""
 
 _PRINTED = (
+    "levels",
+    "closed_periods",
+    "changes",
     "open_difference",
     "exceptions_by_code",
     "ageing",
@@ -42,7 +45,6 @@ _PRINTED = (
     "profit_by_country",
     "cutoff",
     "numbering",
-    "changes",
     "adjustments",
     "notes_by_code",
     "conservation",
@@ -51,7 +53,7 @@ _LEFT_OUT = {
     "exceptions": {"id", "age_bucket", "books_entity", "reference", "message", "event_date", "severity"},
     "exceptions_by_code": {"severity"},
 }
-_WIDE = {"meaning", "message", "action", "expected", "actual", "product_name", "account"}
+_WIDE = {"compares", "meaning", "message", "action", "expected", "actual", "product_name", "account"}
 
 
 def write_pdf(report: Report, path: Path) -> Path:

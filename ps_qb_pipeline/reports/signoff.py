@@ -14,6 +14,7 @@ pack again. What does not: the figures (``model``) and the files of a pack (``pa
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -27,7 +28,7 @@ from ps_qb_pipeline.reports import snapshot
 from ps_qb_pipeline.reports.model import Cover, Report, read_report, read_tables, summary
 from ps_qb_pipeline.reports.pack import write_pack
 from ps_qb_pipeline.reports.scope import Scope, first_day
-from ps_qb_pipeline.reports.table import Table
+from ps_qb_pipeline.reports.table import Column, Table
 
 Status = Literal["open", "approved", "withdrawn", "reopened"]
 
@@ -100,7 +101,8 @@ def close(
     version = present.version + 1 if present else 1
     target = folder / period / f"v{version}"
     target.mkdir(parents=True, exist_ok=True)
-    hashes = snapshot.freeze(con, target / "snapshot.duckdb", Scope(period))
+    changed = _changed(con, present) if present else None
+    hashes = snapshot.freeze(con, target / "snapshot.duckdb", Scope(period), changed=changed)
     cover = replace(
         report.cover,
         status=STATUS_WORDS["approved"],
@@ -120,6 +122,10 @@ def close(
     manifest["pack"] = _make_pack(target / "snapshot.duckdb", cover, target / "pack")
     _write(target / "manifest.json", manifest)
     return Closed(period, version, "approved", target, manifest)
+
+
+def _changed(con: duckdb.DuckDBPyConnection, version: Closed) -> Table:
+    return snapshot.changes(con, version.folder / "snapshot.duckdb", Scope(version.period))
 
 
 def _check_names(preparer: str, approver: str, *, same_person: bool) -> None:
@@ -180,7 +186,7 @@ def check(con: duckdb.DuckDBPyConnection, folder: Path, period: str, *, now: dat
     present = current(folder, period)
     if present is None or present.status == "reopened":
         return present
-    changes = snapshot.changes(con, present.folder / "snapshot.duckdb", Scope(period))
+    changes = _changed(con, present)
     if changes.rows and present.status == "approved":
         first = changes.records()[0]
         _write(
@@ -189,6 +195,51 @@ def check(con: duckdb.DuckDBPyConnection, folder: Path, period: str, *, now: dat
         )
         return replace(present, status="withdrawn", changes=changes)
     return replace(present, changes=changes)
+
+
+def with_signed(report: Report, checked: Sequence[Closed]) -> Report:
+    """The report with the signed periods and what changed in them since, as ``check`` found it."""
+    signed = Table(
+        "closed_periods",
+        "Signed periods",
+        "The newest version of every period that was closed. A later change of either side withdraws it.",
+        (
+            Column("period", "Period"),
+            Column("version", "Version", "integer"),
+            Column("status", "Status"),
+            Column("preparer", "Prepared by"),
+            Column("approver", "Approved by"),
+            Column("as_of", "Signed"),
+            Column("changes", "Changes since", "integer"),
+            Column("snapshot", "Snapshot"),
+        ),
+        tuple(_signed_row(one) for one in checked),
+    )
+    moved = [
+        row
+        for one in checked
+        if one.changes is not None and one.status != "reopened"
+        for row in one.changes.rows
+    ]
+    return replace(
+        report,
+        tables={**report.tables, "closed_periods": signed, "changes": snapshot.changes_table(moved)},
+    )
+
+
+def _signed_row(one: Closed) -> tuple[Any, ...]:
+    cover = one.manifest["cover"]
+    count = len(one.changes.rows) + one.changes.left_out if one.changes is not None else None
+    return (
+        one.period,
+        one.version,
+        STATUS_WORDS[one.status],
+        cover["preparer"],
+        cover["approver"],
+        f"{datetime.fromisoformat(cover['as_of']):%Y-%m-%d %H:%M %Z}",
+        count,
+        cover["snapshot"],
+    )
 
 
 def reopen(folder: Path, period: str, *, reason: str, by: str, now: datetime) -> Closed:
@@ -221,6 +272,9 @@ def _make_pack(frozen: Path, cover: Cover, folder: Path) -> dict[str, str]:
     with duckdb.connect(str(frozen), read_only=True) as con:
         con.execute("set variable home_currency = $home", {"home": cover.home_currency})
         report = read_tables(con, cover, Scope(cover.period, frozen=True), stories=0)
+        changed = snapshot.changes_kept(con)
+        if changed is not None:
+            report = replace(report, tables={**report.tables, "changes": changed})
         write_pack(report, con, folder)
     return {
         str(path.relative_to(folder)): snapshot.file_hash(path)

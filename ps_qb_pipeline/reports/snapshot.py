@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -59,8 +60,13 @@ _OTHERS = {
 """Everything that the sections of a report read, by relation."""
 
 
-def freeze(con: duckdb.DuckDBPyConnection, path: Path, scope: Scope) -> dict[str, dict[str, object]]:
-    """Copies the scope's rows into a new file at ``path``; gives row count and hash of each relation."""
+def freeze(
+    con: duckdb.DuckDBPyConnection, path: Path, scope: Scope, *, changed: Table | None = None
+) -> dict[str, dict[str, object]]:
+    """Copies the scope's rows into a new file at ``path``; gives row count and hash of each relation.
+
+    ``changed`` is what moved since the version before, which the pack of this one shows.
+    """
     path.unlink(missing_ok=True)
     queries = {name: f"select * from {name}" for name in _OF_PERIOD} | _OTHERS  # noqa: S608 - our own words
     try:
@@ -72,6 +78,11 @@ def freeze(con: duckdb.DuckDBPyConnection, path: Path, scope: Scope) -> dict[str
             schema = name.split(".", 1)[0]
             con.execute(f"create schema if not exists frozen.{schema}")
             con.execute(f"create table frozen.{name} as {scope.sql(query)}")
+        if changed is not None:
+            con.execute("create schema frozen.signoff")
+            con.execute(f"create table frozen.{_CHANGES_KEPT}")
+            for row in changed.rows:
+                con.execute("insert into frozen.signoff.changes values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     finally:
         con.execute("detach frozen")
     return hashes_of(path)
@@ -142,10 +153,26 @@ select * from final order by abs(effect) desc, side desc, object_type, object_id
 """
 
 
+_CHANGES_KEPT = """signoff.changes (side varchar, object_type varchar, object_id varchar, order_id bigint, what varchar,
+    before varchar, after varchar, effect decimal(18, 2), currency varchar)"""
+
+
 def changes(con: duckdb.DuckDBPyConnection, path: Path, scope: Scope) -> Table:
     """What either side changed in the scope since the rows at ``path`` were frozen."""
     with _attached(con, path):
-        rows = con.execute(_scoped(scope)).fetchall()
+        return changes_table(con.execute(_scoped(scope)).fetchall())
+
+
+def changes_kept(con: duckdb.DuckDBPyConnection) -> Table | None:
+    """What the frozen file that ``con`` has open says had changed since the version before it."""
+    found = con.execute(
+        "select 1 from information_schema.tables where table_schema = 'signoff' and table_name = 'changes'"
+    ).fetchone()
+    return changes_table(con.execute("select * from signoff.changes").fetchall()) if found else None
+
+
+def changes_table(rows: Sequence[tuple[Any, ...]]) -> Table:
+    """Changes as a table of the report."""
     return Table(
         "changes",
         "Changes since the last approval",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ps_qb_pipeline.errors import BooksUnavailable
-from ps_qb_pipeline.reports.books_period import Landed, land_period
+from ps_qb_pipeline.reports.books_period import Landed, fetch_period, land_period
 from ps_qb_pipeline_tests.recon.world import CLEARING, World
 
 MONTH = date(2026, 1, 1)
@@ -98,7 +98,7 @@ def world() -> World:
 
 def test_ours_and_others_stand_apart_by_account(world: World) -> None:
     """The clearing account holds our 30.00 and 12.00 of others; a lacking posting is a difference."""
-    assert land_period(world.con, Books(), "2026-01") == Landed("2026-01", 3, 1, 1)
+    assert land_period(world.con, fetch_period(Books(), "2026-01")) == Landed("2026-01", 3, 1, 1)
     world.run("recon")
     rows = world.all(
         "select account, expected, ours, others, profit_and_loss, trial_balance, difference, report_difference"
@@ -117,8 +117,8 @@ def test_landing_again_replaces_the_month_only(world: World) -> None:
     world.rows(
         "control.general_ledger", {"period": date(2025, 12, 1), "account_id": "1", "amount": Decimal(1)}
     )
-    land_period(world.con, Books(), "2026-01")
-    land_period(world.con, Books(), "2026-01")
+    land_period(world.con, fetch_period(Books(), "2026-01"))
+    land_period(world.con, fetch_period(Books(), "2026-01"))
     assert world.all(
         "select period, count(*) from control.general_ledger group by period order by period"
     ) == [
@@ -129,7 +129,7 @@ def test_landing_again_replaces_the_month_only(world: World) -> None:
 
 def test_a_report_that_cannot_be_read_changes_nothing(world: World) -> None:
     """What was landed before stays whole."""
-    land_period(world.con, Books(), "2026-01")
+    land_period(world.con, fetch_period(Books(), "2026-01"))
     with pytest.raises(BooksUnavailable):
-        land_period(world.con, Books(broken="TrialBalance"), "2026-01")
+        land_period(world.con, fetch_period(Books(broken="TrialBalance"), "2026-01"))
     assert world.all("select count(*) from control.general_ledger") == [(3,)]

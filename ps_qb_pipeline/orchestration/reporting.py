@@ -1,0 +1,164 @@
+"""The steps around reports: QuickBooks' own reports of a month, the pack, and what was signed.
+
+What lives here: the order in which rooms are used for a report, and which months are looked at. What
+does not: Dagster objects (``report_assets``), figures and signing (``reports``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from ps_qb_pipeline.errors import BooksError
+from ps_qb_pipeline.orchestration.landing import BOOKS, ConnectionCursors
+from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.reports import signoff
+from ps_qb_pipeline.reports.books_period import Landed, fetch_period, land_period
+from ps_qb_pipeline.reports.model import Report, read_report, summary
+from ps_qb_pipeline.reports.scope import first_day, last_day
+from ps_qb_pipeline.state.cursors import Cursors
+
+logger = logging.getLogger(__name__)
+
+
+def signoff_folder(runtime: Runtime) -> Path:
+    """Where the signed versions of a connection's periods are kept."""
+    return runtime.settings.data_dir(runtime.name) / "signoff"
+
+
+def today(runtime: Runtime) -> date:
+    """The day in the shop's own time zone."""
+    return runtime.clock.now().astimezone(ZoneInfo(runtime.connection.accounting.timezone)).date()
+
+
+def month_before(day: date) -> str:
+    """The month before that of ``day``, as ``2026-10``."""
+    return f"{day.replace(day=1) - timedelta(days=1):%Y-%m}"
+
+
+@dataclass(slots=True)
+class PeriodsLanded:
+    """Which months were read from QuickBooks' own reports; ``failed`` says why one was not."""
+
+    landed: list[Landed] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def land_periods(runtime: Runtime, *, everything: bool = False) -> PeriodsLanded:
+    """Land the reports of this month, of the last and of every signed one, where documents moved since.
+
+    ``everything`` reads all of them: a document that was moved out of a month is seen only then. A month
+    whose reports QuickBooks does not give keeps what was landed before, and is named.
+    """
+    now = today(runtime)
+    wanted = {f"{now:%Y-%m}", month_before(now), *signoff.closed_periods(signoff_folder(runtime))}
+    cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS)
+    result = PeriodsLanded()
+    for period in sorted(wanted):
+        before = cursors.get(f"period.{period}")
+        at = datetime.now(UTC)
+        if before is not None and not everything and not _moved(runtime, period, before["at"]):
+            result.unchanged.append(period)
+            continue
+        try:
+            with runtime.books() as books:
+                reports = fetch_period(books, period)
+        except BooksError as error:
+            logger.warning("%s: QuickBooks' reports of %s could not be read: %s", runtime.name, period, error)
+            result.failed[period] = str(error)
+            continue
+        with runtime.warehouse(f"land the reports of {period}") as con:
+            result.landed.append(land_period(con, reports))
+        cursors.commit(f"period.{period}", {"at": at.isoformat()})
+    return result
+
+
+def _moved(runtime: Runtime, period: str, since: str) -> bool:
+    """Whether a document of the month was landed since."""
+    dated = [entity.table for entity in ENTITIES.values() if "txn_date" in entity.types]
+    parts = [
+        f"select 1 from raw.{BOOKS}_{table} where txn_date between $first and $last and fetched_at >= $since"  # noqa: S608 - our own names
+        for table in dated
+    ]
+    span = {"first": first_day(period), "last": last_day(period), "since": datetime.fromisoformat(since)}
+    with runtime.warehouse("see what moved", read_only=True) as con:
+        return con.execute(f"{' union all '.join(parts)} limit 1", span).fetchone() is not None
+
+
+@dataclass(slots=True)
+class Pack:
+    """A written report: its files by what they are, and the signed periods as they stand now."""
+
+    report: Report
+    files: dict[str, Path]
+    signed: list[signoff.Closed]
+    posted: int = 0
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The key figures, the number of documents that this run created, and the files."""
+        return {**summary(self.report), "posted": self.posted, **self.files}
+
+    @property
+    def withdrawn(self) -> list[signoff.Closed]:
+        """The signed periods that either side has changed since."""
+        return [one for one in self.signed if one.status == "withdrawn"]
+
+
+def check_signed(runtime: Runtime, con: duckdb.DuckDBPyConnection) -> list[signoff.Closed]:
+    """Compare every signed period with what both sides say now; what changed withdraws the approval."""
+    folder, now = signoff_folder(runtime), runtime.clock.now()
+    checked = [signoff.check(con, folder, period, now=now) for period in signoff.closed_periods(folder)]
+    found = [one for one in checked if one is not None]
+    for one in found:
+        if one.status == "withdrawn":
+            logger.warning(
+                "%s: the approval of %s (version %d) is withdrawn: %s",
+                runtime.name, one.period, one.version, withdrawal(one),
+            )  # fmt: skip
+    return found
+
+
+def withdrawal(one: signoff.Closed) -> str:
+    """The change that withdrew an approval, in words."""
+    if one.changes is None or not one.changes.rows:
+        return "either side changed after it was signed, and changed back since"
+    first = one.changes.records()[0]
+    more = len(one.changes.rows) + one.changes.left_out - 1
+    what = f"{first['object_type']} {first['object_id']}: {first['what']}"
+    moved = f" from {first['before']}" if first["before"] else ""
+    moved += f" to {first['after']}" if first["after"] else ""
+    return f"{what}{moved} ({first['effect']} {first['currency']})" + (f" and {more} more" if more else "")
+
+
+def write_reports(runtime: Runtime, *, run_id: str, period: str = "", folder: Path | None = None) -> Pack:
+    """Write the report pack, of everything until now or of one month, and check what was signed."""
+    from ps_qb_pipeline.reports.pack import write_pack
+
+    folder = folder or runtime.settings.data_dir(runtime.name) / "reports" / period
+    with runtime.warehouse("write the reports", read_only=True) as con:
+        row = con.execute(
+            "select count(*) from control.intents where run_id = $run and state = 'CONFIRMED'"
+            " and operation = 'create' and entity not in ('Customer', 'Item')",
+            {"run": run_id},
+        ).fetchone()
+        report = read_report(
+            con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now(), period=period
+        )
+        signed = check_signed(runtime, con)
+        report = signoff.with_signed(report, _about(signed, period))
+        files = write_pack(report, con, folder)
+    return Pack(report, files, signed, int(row[0]) if row else 0)
+
+
+def _about(signed: Sequence[signoff.Closed], period: str) -> list[signoff.Closed]:
+    return [one for one in signed if period in {"", one.period}]
