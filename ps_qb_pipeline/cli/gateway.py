@@ -10,8 +10,8 @@ import click
 from ps_qb_pipeline.cli.options import clear_errors
 from ps_qb_pipeline.settings import Settings, connections
 
-PORT = 8783
-"""Beside the sandbox's own ports."""
+PORT = 8790
+"""Beside the ports of the sandbox."""
 
 
 @click.command(context_settings={"show_default": True})

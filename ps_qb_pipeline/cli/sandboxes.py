@@ -31,6 +31,8 @@ def credentials(name: str) -> dict[str, str]:
         f"{prefix}_CLIENT_ID": f"sandbox-{name}",
         f"{prefix}_CLIENT_SECRET": f"sandbox-{name}-secret",
         f"{prefix}_REFRESH_TOKEN": f"sandbox-{name}-refresh-token",
+        f"{prefix}_WEBHOOK_SECRET": f"sandbox-{name}-webhook-secret",
+        f"{prefix}_WEBHOOK_VERIFIER": f"sandbox-{name}-verifier-token",
     }
 
 

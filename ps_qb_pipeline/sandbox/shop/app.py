@@ -7,7 +7,9 @@ faults on the way. What does not: what the web service says (``reads``, ``writes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -117,6 +119,14 @@ def application(shop: Shop) -> Starlette:
     async def home(_http: HttpRequest) -> Response:
         return Response(HOME, 200, PHP, media_type="text/html")
 
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        telling = asyncio.create_task(shop.webhooks.run())
+        yield
+        telling.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await telling
+
     app = Starlette(
         routes=[
             Route("/_control", control, methods=["GET", "PUT"]),
@@ -124,7 +134,8 @@ def application(shop: Shop) -> Starlette:
             Route("/api/{path:path}", service, methods=VERBS),
             Route("/", home, methods=["GET"]),
             Route("/{path:path}", elsewhere, methods=VERBS),
-        ]
+        ],
+        lifespan=lifespan,
     )
     app.state.shop = shop
     return app

@@ -60,6 +60,7 @@ def status(shop: Shop) -> dict[str, Any]:
         "faults": [fault.told() for fault in shop.faults.active],
         "settings": asdict(shop.settings),
         "requests": dict(shop.requests),
+        "webhooks": shop.webhooks.as_json(),
         "made_of": dict(shop.source.counts) if shop.source else {},
     }
 
@@ -113,6 +114,11 @@ def _epoch(shop: Shop, when: str | int) -> float:
     if isinstance(when, int):
         return float(when)
     return datetime.fromisoformat(when).replace(tzinfo=shop.zone).timestamp()
+
+
+def _webhooks(shop: Shop, arguments: Arguments) -> dict[str, Any]:
+    shop.webhooks.change(arguments)
+    return {"webhooks": shop.webhooks.as_json()}
 
 
 def _row(shop: Shop, arguments: Arguments) -> dict[str, Any]:
@@ -294,6 +300,7 @@ COMMANDS: dict[str, Callable[[Shop, Arguments], dict[str, Any]]] = {
     "set": _settings,
     "key": _key,
     "clock": _clock,
+    "webhooks": _webhooks,
     "row": _row,
     "delete": _delete,
     "fault": _fault,

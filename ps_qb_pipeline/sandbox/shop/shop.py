@@ -20,6 +20,7 @@ from ps_qb_pipeline.sandbox.shop.journal import Journal
 from ps_qb_pipeline.sandbox.shop.resources import METHODS, resources
 from ps_qb_pipeline.sandbox.shop.seeds import Source
 from ps_qb_pipeline.sandbox.shop.tables import Row, Table, comparable
+from ps_qb_pipeline.sandbox.shop.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Shop:
     requests: Counter[str] = field(default_factory=Counter)
     """How often each resource was asked, by "METHOD resource"; not kept over a restart."""
     source: Source | None = None
+    webhooks: Webhooks = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Nobody is told of anything until an address is set."""
+        self.webhooks = Webhooks(self)
 
     @classmethod
     def opened(cls, source: Source, *, state_path: Path | None, base_url: str, key: str) -> Shop:
@@ -97,6 +103,7 @@ class Shop:
         shop.clock = Clock(**(shop.journal.fact("clock") or {}))
         for name, value in (shop.journal.fact("settings") or {}).items():
             setattr(shop.settings, name, tuple(value) if isinstance(value, list) else value)
+        shop.webhooks.change(shop.journal.fact("webhooks") or {})
         return shop
 
     def reset(self) -> None:
@@ -135,6 +142,7 @@ class Shop:
         stored = table.get(new["id"])
         assert stored is not None
         self.journal.record(resource, new["id"], stored)
+        self.webhooks.note(resource, stored)
         return stored
 
     def update(self, resource: str, row_id: int, **changes: Any) -> Row:
@@ -144,6 +152,7 @@ class Shop:
         row |= changes
         self.tables[resource].put(row)
         self.journal.record(resource, row_id, row)
+        self.webhooks.note(resource, row)
         return row
 
     def delete(self, resource: str, row_id: int) -> None:
