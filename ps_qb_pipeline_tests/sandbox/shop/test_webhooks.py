@@ -13,6 +13,7 @@ from ps_qb_pipeline.sandbox.shop.app import create_app
 from ps_qb_pipeline.sandbox.shop.control import BadCommand, run
 
 SECRET = "a secret of the shop"
+CLIENT = httpx.AsyncClient
 
 
 @pytest.fixture
@@ -34,9 +35,8 @@ def told(shop, monkeypatch, *answers: int) -> list[dict]:
             bodies.append(json.loads(request.content))
         return httpx.Response(status)
 
-    client = httpx.AsyncClient
     monkeypatch.setattr(
-        webhooks.httpx, "AsyncClient", lambda **_: client(transport=httpx.MockTransport(answer))
+        webhooks.httpx, "AsyncClient", lambda **_: CLIENT(transport=httpx.MockTransport(answer))
     )
     monkeypatch.setattr(webhooks, "PAUSES", (0.01,))
 
