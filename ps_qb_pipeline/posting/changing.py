@@ -181,7 +181,7 @@ def _same_edit(worker: Worker, document: Document, base: Intent, row: Row, rende
     with writing(worker.engine) as tx:
         noted = intents.note(tx, base, changes)
         if noted is not None:
-            worker.audit(tx, "accept a person's equal edit", base, after=f"id {base.qbo_id}")
+            worker.audit(tx, worker.entry("accept a person's equal edit", base, after=f"id {base.qbo_id}"))
     return noted is not None
 
 
@@ -292,6 +292,7 @@ def plan_voids(worker: Worker, bases: Sequence[Intent], *, reason: str) -> Plann
     """Write down the voids of these confirmed documents; what a person changed is left alone."""
     result = Planned([], {}, [])
     rows = read_many(worker, bases)
+    drafts: list[Draft] = []
     for base in bases:
         row = rows.get(base.key)
         why = _not_ours_to_change(worker, base, row)
@@ -301,11 +302,8 @@ def plan_voids(worker: Worker, bases: Sequence[Intent], *, reason: str) -> Plann
         if why is not None:
             result.waiting[base.key] = why
             continue
-        draft = _void(base, row, reason)
-        with writing(worker.engine) as tx:
-            key = _plan_void(worker, tx, draft)
-        if key:
-            result.keys.append(key)
+        drafts.append(_void(base, row, reason))
+    result.keys.extend(_plan_all(worker, drafts))
     return result
 
 
@@ -333,30 +331,37 @@ def _void(base: Intent, row: Row, reason: str) -> Draft:
     )
 
 
-def _plan_void(worker: Worker, tx: Connection, draft: Draft) -> str:
+def _plan_all(worker: Worker, drafts: Sequence[Draft]) -> list[str]:
+    """Record these voids or deactivations in one transaction; the keys of those that may go out."""
     now = worker.clock.now()
-    old = intents.load(tx, worker.realm, [draft.key]).get(draft.key)
-    if old is None:
+    with writing(worker.engine) as tx:
+        known = intents.load(tx, worker.realm, [draft.key for draft in drafts])
+        fresh = [draft for draft in drafts if draft.key not in known]
         intents.plan(
-            tx, [draft], realm=worker.realm, connection=worker.connection, run_id=worker.run_id, now=now
+            tx, fresh, realm=worker.realm, connection=worker.connection, run_id=worker.run_id, now=now
         )
-        return draft.key
+        return [
+            draft.key
+            for draft in drafts
+            if draft.key not in known or _plan_again(worker, tx, known[draft.key], draft)
+        ]
+
+
+def _plan_again(worker: Worker, tx: Connection, old: Intent, draft: Draft) -> bool:
+    """Bring what was planned before up to date; whether it may go out."""
     if old.state == PLANNED and old.first_sent_at is None and old.body != draft.body:
-        intents.replan(tx, old, draft, run_id=worker.run_id, now=now)
+        intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())
     elif old.state == DROPPED or (old.state == REJECTED and (old.cause == STALE or old.operation != "void")):
-        return draft.key if _revive(worker, tx, old, draft) else ""
-    return draft.key if old.state == PLANNED else ""
-
-
-def _revive(worker: Worker, tx: Connection, old: Intent, draft: Draft) -> bool:
-    moved = intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())
-    return moved is not None
+        moved = intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())
+        return moved is not None
+    return old.state == PLANNED
 
 
 def plan_deactivations(worker: Worker, cards: Sequence[Intent]) -> Planned:
     """Write down the deactivation of these customers and items; QuickBooks never deletes a name."""
     result = Planned([], {}, [])
     rows = read_many(worker, cards)
+    drafts: list[Draft] = []
     for card in cards:
         row = rows.get(card.key)
         if row is None or row.get("Active") is False:
@@ -370,10 +375,8 @@ def plan_deactivations(worker: Worker, cards: Sequence[Intent]) -> Planned:
             document_sha="deactivate",
             body=canonical({**kept, "Active": False}),
         )
-        with writing(worker.engine) as tx:
-            key = _plan_void(worker, tx, draft)
-        if key:
-            result.keys.append(key)
+        drafts.append(draft)
+    result.keys.extend(_plan_all(worker, drafts))
     return result
 
 

@@ -20,8 +20,9 @@ from ps_qb_pipeline.posting.settling import address_of
 from ps_qb_pipeline.posting.worker import Worker
 from ps_qb_pipeline.quickbooks import query
 from ps_qb_pipeline.state import identities, intents
-from ps_qb_pipeline.state.audit import AuditEntry, append
+from ps_qb_pipeline.state.audit import AuditEntry
 from ps_qb_pipeline.state.database import reading, writing
+from ps_qb_pipeline.state.identities import Identity
 from ps_qb_pipeline.state.intents import CONFIRMED, PLANNED, REJECTED, Draft, Intent
 
 Kind = Literal["Customer", "Item"]
@@ -112,17 +113,9 @@ def _follow(worker: Worker, kind: Kind, follower: str, leader: str, result: Part
         result.missing[follower] = result.missing.get(leader, "waiting")
         return
     result.ids[follower] = qbo_id
+    same = Identity(kind, follower, qbo_id, f"same as {leader}", worker.run_id)
     with writing(worker.engine) as tx:
-        identities.remember(
-            tx,
-            worker.realm,
-            kind,
-            follower,
-            qbo_id=qbo_id,
-            found_by=f"same as {leader}",
-            run_id=worker.run_id,
-            now=worker.clock.now(),
-        )
+        identities.remember(tx, worker.realm, [same], now=worker.clock.now())
 
 
 # -- finding -----------------------------------------------------------------------------------
@@ -134,39 +127,38 @@ def _adopt(worker: Worker, kind: Kind, parties: Sequence[Party], result: Parties
         return
     found = _customers(worker, parties) if kind == "Customer" else _items(worker, parties)
     now = worker.clock.now()
+    adopted = [
+        Identity(kind, key, str(row["Id"]), found_by, worker.run_id)
+        for key, (row, found_by) in sorted(found.items())
+    ]
     with writing(worker.engine) as tx:
-        for key, (row, found_by) in sorted(found.items()):
-            qbo_id = str(row["Id"])
-            identities.remember(
-                tx,
-                worker.realm,
-                kind,
-                key,
-                qbo_id=qbo_id,
-                found_by=found_by,
-                run_id=worker.run_id,
-                now=now,
-            )
-            append(
-                tx,
+        identities.remember(tx, worker.realm, adopted, now=now)
+        worker.audit(
+            tx,
+            *(
                 AuditEntry(
                     at=now,
                     connection=worker.connection,
                     actor=worker.actor,
                     action="adopt",
-                    subject=f"{kind}|{key}",
-                    after=f"id {qbo_id}",
-                    reason=f"found by {found_by}",
+                    subject=f"{kind}|{one.key}",
+                    after=f"id {one.qbo_id}",
+                    reason=f"found by {one.found_by}",
                     run_id=worker.run_id,
-                ),
-            )
-            result.ids[key] = qbo_id
-            result.adopted.append(key)
+                )
+                for one in adopted
+            ),
+        )
+    result.ids.update((one.key, one.qbo_id) for one in adopted)
+    result.adopted.extend(one.key for one in adopted)
 
 
 def _rows(worker: Worker, entity: str, field_name: str, values: Iterable[str]) -> list[Row]:
     listed = sorted({value for value in values if value})
     rows: list[Row] = []
+    if worker.cards is not None and listed:
+        rows.extend(worker.cards(entity, field_name, listed))
+        listed = []
     for where in query.among(field_name, listed):
         worker.requests += 1
         rows.extend(worker.books.query_all(entity, where))

@@ -33,7 +33,9 @@ from ps_qb_pipeline.quickbooks import faults
 from ps_qb_pipeline.quickbooks.answers import Reply
 from ps_qb_pipeline.quickbooks.batch import BatchItem
 from ps_qb_pipeline.state import identities, intents
+from ps_qb_pipeline.state.audit import AuditEntry
 from ps_qb_pipeline.state.database import writing
+from ps_qb_pipeline.state.identities import Identity
 from ps_qb_pipeline.state.intents import (
     CONFIRMED,
     MISMATCH,
@@ -43,6 +45,7 @@ from ps_qb_pipeline.state.intents import (
     SENT,
     UNKNOWN,
     Intent,
+    Move,
 )
 
 NOT_SENT_PAUSE = 5.0
@@ -132,31 +135,37 @@ def _keys(sent: Sequence[Intent]) -> list[str]:
 
 def _record_sending(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
     """P1 and P2: claim, mark as SENT and commit. From here on the intents may be in the books."""
-    sent: list[Intent] = []
     by = worker.claim()
     # A batch keeps the order of the keys: sent again whole, it has the same request id.
     ordered = sorted(chosen, key=lambda one: one.key)
+    for intent in ordered:
+        if intents.sha(intent.body) != intent.body_sha:
+            raise IntegrityError(f"the body of intent {intent.key} is not the one that was planned")
     group = batch_requestid(ordered) if len(ordered) > 1 else ""
+    sending = {
+        "last_sent_at": by.now,
+        "sent_boot": worker.clock.boot,
+        "sent_monotonic": worker.clock.monotonic(),
+        "sightings": "{}",
+        "not_before": None,
+        **NO_FAULT,
+    }
     with writing(worker.engine) as tx:
-        for intent in ordered:
-            claimed = intents.claim(tx, intent, by) if worker.may_take(intent) else None
-            if claimed is None:
-                continue
-            changes = {
-                "first_sent_at": intent.first_sent_at or by.now,
-                "last_sent_at": by.now,
-                "sent_boot": worker.clock.boot,
-                "sent_monotonic": worker.clock.monotonic(),
-                "sightings": "{}",
-                "sent_in": group or intent.requestid,
-                "attempts": intent.attempts + 1,
-                "not_before": None,
-                **NO_FAULT,
-            }
-            moved = intents.move(tx, claimed, SENT, now=by.now, run_id=worker.run_id, changes=changes)
-            if moved is not None:
-                sent.append(moved)
-    return sent
+        claimed = intents.claim_many(tx, [one for one in ordered if worker.may_take(one)], by)
+        moves = [
+            Move(
+                one,
+                SENT,
+                changes={
+                    **sending,
+                    "first_sent_at": one.first_sent_at or by.now,
+                    "sent_in": group or one.requestid,
+                    "attempts": one.attempts + 1,
+                },
+            )
+            for one in claimed
+        ]
+        return intents.move_many(tx, moves, now=by.now, run_id=worker.run_id)
 
 
 def _ask(worker: Worker, sent: Sequence[Intent], before_send: Callable[[], None]) -> dict[str, Reply | Fault]:
@@ -264,13 +273,30 @@ def cause_of(fault: Fault) -> str:
 def _record(worker: Worker, sent: Sequence[Intent], verdicts: Mapping[str, Verdict]) -> list[Intent]:
     """Write the outcome of a request, one transaction for all of its intents."""
     with writing(worker.engine) as tx:
-        moved = [settle_one(worker, tx, intent, verdicts[intent.key]) for intent in sent]
+        moved = conclude(worker, tx, [(intent, verdicts[intent.key]) for intent in sent])
     worker.step("outcome.recorded")
-    return [intent for intent in moved if intent is not None]
+    return moved
 
 
-def settle_one(worker: Worker, tx: Connection, intent: Intent, verdict: Verdict) -> Intent | None:
-    """Move an intent as its verdict says, with everything that follows from it, in one transaction."""
+def conclude(worker: Worker, tx: Connection, outcomes: Sequence[tuple[Intent, Verdict]]) -> list[Intent]:
+    """Move intents as their verdicts say, with everything that follows from it, in one transaction.
+
+    Returns them as they stand then; those that another worker moved are missing.
+    """
+    said = {intent.key: (intent, verdict) for intent, verdict in outcomes}
+    moves = [
+        Move(intent, verdict.state, verdict.reason, _changes(intent, verdict)) for intent, verdict in outcomes
+    ]
+    moved = intents.move_many(tx, moves, now=worker.clock.now(), run_id=worker.run_id)
+    worker.touched.update((one.key, one) for one in moved)
+    worker.adopted.update(one.key for one in moved if said[one.key][1].reason == ADOPTED)
+    _follow(worker, tx, [one for one in moved if one.state == CONFIRMED])
+    written = [one for one in moved if one.state in {CONFIRMED, MISMATCH}]
+    worker.audit(tx, *(_entry(worker, one, *said[one.key]) for one in written))
+    return moved
+
+
+def _changes(intent: Intent, verdict: Verdict) -> dict[str, Any]:
     changes = {**verdict.changes, "owner": "", "lease_until": None}
     if verdict.state == PLANNED:
         # It was never written, so this sending does not count.
@@ -278,57 +304,41 @@ def settle_one(worker: Worker, tx: Connection, intent: Intent, verdict: Verdict)
         if intent.attempts == 1:
             # Nothing of it ever reached QuickBooks: its body may still follow the document.
             changes["first_sent_at"] = None
-    moved = intents.move(
-        tx,
-        intent,
-        verdict.state,
-        now=worker.clock.now(),
-        run_id=worker.run_id,
-        reason=verdict.reason,
-        changes=changes,
+    return changes
+
+
+def _entry(worker: Worker, moved: Intent, sent: Intent, verdict: Verdict) -> AuditEntry:
+    return worker.entry(
+        f"{moved.operation} {verdict.reason}",
+        moved,
+        before=moved.target_id and f"id {moved.target_id}, token {sent.sync_token}",
+        after=f"id {moved.qbo_id}, token {moved.sync_token}, {moved.amount} {moved.currency}, "
+        f"sent {moved.body_sha[:16]}, stored {moved.echoed_sha[:16]}",
+        reason=moved.fault_message,
+        intuit_tid=moved.intuit_tid,
     )
-    if moved is None:
-        return None
-    worker.touched[moved.key] = moved
-    if verdict.reason == ADOPTED:
-        worker.adopted.add(moved.key)
-    if verdict.state == CONFIRMED:
-        follow(worker, tx, moved)
-    if verdict.state in {CONFIRMED, MISMATCH}:
-        worker.audit(
-            tx,
-            f"{moved.operation} {verdict.reason}",
-            moved,
-            before=moved.target_id and f"id {moved.target_id}, token {intent.sync_token}",
-            after=f"id {moved.qbo_id}, token {moved.sync_token}, {moved.amount} {moved.currency}, "
-            f"sent {moved.body_sha[:16]}, stored {moved.echoed_sha[:16]}",
-            reason=moved.fault_message,
-            intuit_tid=moved.intuit_tid,
-        )
-    return moved
 
 
-def follow(worker: Worker, tx: Connection, moved: Intent) -> None:
-    """What a confirmed write changes beside its own intent."""
-    now = worker.clock.now()
-    if moved.operation == "create" and moved.role in {"customer", "item"}:
-        identities.remember(
-            tx,
-            moved.realm,
-            moved.entity,
-            moved.source_id,
-            qbo_id=moved.qbo_id,
-            found_by="created",
-            run_id=worker.run_id,
-            now=now,
-        )
-    if moved.operation == "create":
-        return
-    before = intents.load(tx, moved.realm, [moved.target_key]).get(moved.target_key)
-    if before is None:
-        raise IntegrityError(f"intent {moved.key} changes {moved.target_key}, which is not recorded")
-    to = intents.SUPERSEDED if moved.operation == "update" else intents.VOIDED
-    if to in intents.EDGES[before.state]:
-        intents.move(tx, before, to, now=now, run_id=worker.run_id, reason=f"by {moved.key}")
-    if moved.operation == "deactivate":
-        identities.forget(tx, moved.realm, moved.entity, [moved.source_id])
+def _follow(worker: Worker, tx: Connection, confirmed: Sequence[Intent]) -> None:
+    """What confirmed writes change beside their own intents."""
+    cards = [one for one in confirmed if one.operation == "create" and one.role in {"customer", "item"}]
+    identities.remember(
+        tx,
+        worker.realm,
+        [Identity(one.entity, one.source_id, one.qbo_id, "created", worker.run_id) for one in cards],
+        now=worker.clock.now(),
+    )
+    changes = [one for one in confirmed if one.operation != "create"]
+    targets = intents.load(tx, worker.realm, [one.target_key for one in changes], bodies=False)
+    over: list[Move] = []
+    for one in changes:
+        before = targets.get(one.target_key)
+        if before is None:
+            raise IntegrityError(f"intent {one.key} changes {one.target_key}, which is not recorded")
+        to = intents.SUPERSEDED if one.operation == "update" else intents.VOIDED
+        if to in intents.EDGES[before.state]:
+            over.append(Move(before, to, f"by {one.key}"))
+    intents.move_many(tx, over, now=worker.clock.now(), run_id=worker.run_id)
+    for entity in {one.entity for one in changes if one.operation == "deactivate"}:
+        gone = [one.source_id for one in changes if one.operation == "deactivate" and one.entity == entity]
+        identities.forget(tx, worker.realm, entity, gone)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from ps_qb_pipeline.errors import BooksFault, BooksNotSent, BooksThrottled, BooksUnavailable, MeterSpent
 from ps_qb_pipeline.posting import changing, echo
 from ps_qb_pipeline.posting.ports import Row
-from ps_qb_pipeline.posting.sending import Verdict, judge_row, send, settle_one
+from ps_qb_pipeline.posting.sending import Verdict, conclude, judge_row, send
 from ps_qb_pipeline.posting.worker import Worker
 from ps_qb_pipeline.quickbooks import query
 from ps_qb_pipeline.state import intents
@@ -27,6 +27,7 @@ from ps_qb_pipeline.state.intents import (
     STUCK,
     UNKNOWN,
     Intent,
+    Move,
 )
 
 CDC_DAYS = 29
@@ -82,44 +83,30 @@ def _conclude(
     worker: Worker, taken: Sequence[Intent], verdicts: Mapping[str, Verdict | None]
 ) -> list[Intent]:
     """Record what the look-up proved; give back what it did not."""
-    moved: list[Intent] = []
+    outcomes = [(intent, verdict) for intent in taken if (verdict := verdicts[intent.key]) is not None]
     with writing(worker.engine) as tx:
-        for intent in taken:
-            verdict = verdicts[intent.key]
-            if verdict is None:
-                intents.unclaim(tx, intent)
-                continue
-            after = settle_one(worker, tx, intent, verdict)
-            if after is not None:
-                moved.append(after)
-    return moved
+        intents.unclaim(tx, *(intent for intent in taken if verdicts[intent.key] is None))
+        return conclude(worker, tx, outcomes)
 
 
 def _take(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
     """Claim them; what was SENT by a worker that is gone becomes UNKNOWN first."""
-    taken: list[Intent] = []
     by = worker.claim()
+    wanted = [one for one in in_flight if one.state in {SENT, UNKNOWN} and worker.may_take(one)]
     with writing(worker.engine) as tx:
-        for intent in in_flight:
-            if intent.state not in {SENT, UNKNOWN} or not worker.may_take(intent):
-                continue
-            claimed = intents.claim(tx, intent, by)
-            if claimed is not None and claimed.state == SENT:
-                claimed = intents.move(
-                    tx, claimed, UNKNOWN, now=by.now, run_id=worker.run_id, reason="its sender is gone"
-                )
-            if claimed is not None:
-                claimed = worker.sight(tx, claimed)
-            if claimed is not None:
-                taken.append(claimed)
-                worker.touched[claimed.key] = claimed
+        claimed = intents.claim_many(tx, wanted, by)
+        lost = [Move(one, UNKNOWN, "its sender is gone") for one in claimed if one.state == SENT]
+        unknown = [one for one in claimed if one.state == UNKNOWN]
+        unknown += intents.move_many(tx, lost, now=by.now, run_id=worker.run_id)
+        seen = [worker.sight(tx, one) for one in unknown]
+    taken = sorted((one for one in seen if one is not None), key=lambda one: one.key)
+    worker.touched.update((one.key, one) for one in taken)
     return taken
 
 
 def _give_back(worker: Worker, taken: Iterable[Intent]) -> None:
     with writing(worker.engine) as tx:
-        for intent in taken:
-            intents.unclaim(tx, intent)
+        intents.unclaim(tx, *taken)
 
 
 def _may_send_again(worker: Worker, intent: Intent) -> bool:

@@ -7,7 +7,7 @@ does (``sending``, ``settling``, ``protocol``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from ps_qb_pipeline.errors import PipelineError
-from ps_qb_pipeline.posting.ports import BooksPort, Pace
+from ps_qb_pipeline.posting.ports import BooksPort, Pace, Row
 from ps_qb_pipeline.state import intents, leases, owners
 from ps_qb_pipeline.state.audit import AuditEntry, append
 from ps_qb_pipeline.state.clock import Clock
@@ -53,6 +53,10 @@ WAITS = "WAITS"
 """Waits for another document or card of ours; nobody has to do anything."""
 
 
+Cards = Callable[[str, str, Sequence[str]], Iterable[Row]]
+"""The rows of an entity whose field has one of these values, as QuickBooks would answer."""
+
+
 def no_step(_name: str) -> None:
     """Between two effects nothing happens, outside of the fault simulator."""
 
@@ -71,6 +75,8 @@ class Worker:
     owner: str
     actor: str = "pipeline"
     step: Callable[[str], None] = no_step
+    cards: Cards | None = None
+    """Where customers and items are looked up, if not in the books themselves by a metered call."""
     requests: int = 0
     waited: float = 0.0
     failures: int = 0
@@ -141,20 +147,22 @@ class Worker:
         if self.failures >= self.pace.outages:
             self.outage = why
 
-    def audit(self, tx: Connection, action: str, intent: Intent, **facts: Any) -> None:
-        """Record a write to the books in the transaction that records its outcome."""
-        append(
-            tx,
-            AuditEntry(
-                at=self.clock.now(),
-                connection=self.connection,
-                actor=self.actor,
-                action=action,
-                subject=f"{intent.entity}|{intent.key}",
-                before=str(facts.get("before", "")),
-                after=str(facts.get("after", "")),
-                reason=str(facts.get("reason", "")),
-                run_id=self.run_id,
-                intuit_tid=str(facts.get("intuit_tid", "")),
-            ),
+    def entry(self, action: str, intent: Intent, **facts: Any) -> AuditEntry:
+        """What the audit tells of a write to the books."""
+        return AuditEntry(
+            at=self.clock.now(),
+            connection=self.connection,
+            actor=self.actor,
+            action=action,
+            subject=f"{intent.entity}|{intent.key}",
+            before=str(facts.get("before", "")),
+            after=str(facts.get("after", "")),
+            reason=str(facts.get("reason", "")),
+            run_id=self.run_id,
+            intuit_tid=str(facts.get("intuit_tid", "")),
         )
+
+    def audit(self, tx: Connection, *entries: AuditEntry) -> None:
+        """Record writes to the books in the transaction that records their outcome."""
+        if entries:
+            append(tx, *entries)

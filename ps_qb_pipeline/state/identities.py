@@ -7,7 +7,7 @@ stays the same card. What does not: finding it (``posting.parties``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select
@@ -43,30 +43,20 @@ def known(tx: Connection, realm: str, kind: str, keys: Iterable[str]) -> dict[st
     return found
 
 
-def remember(
-    tx: Connection,
-    realm: str,
-    kind: str,
-    key: str,
-    *,
-    qbo_id: str,
-    found_by: str,
-    run_id: str,
-    now: datetime,
-) -> None:
-    """Decide an identity; the first decision stays."""
-    if known(tx, realm, kind, [key]):
-        return
-    row = {
-        "realm": realm,
-        "kind": kind,
-        "key": key,
-        "qbo_id": qbo_id,
-        "found_by": found_by,
-        "run_id": run_id,
-        "at": now,
-    }
-    tx.execute(insert(identities).values(**row))
+def remember(tx: Connection, realm: str, decided: Iterable[Identity], *, now: datetime) -> None:
+    """Decide these identities; the first decision about a key stays."""
+    by_kind: dict[str, dict[str, Identity]] = {}
+    for one in decided:
+        by_kind.setdefault(one.kind, {}).setdefault(one.key, one)
+    rows = [
+        {**asdict(one), "realm": realm, "at": now}
+        for kind, mine in by_kind.items()
+        for decided_before in [known(tx, realm, kind, mine)]
+        for one in mine.values()
+        if one.key not in decided_before
+    ]
+    if rows:
+        tx.execute(insert(identities), rows)
 
 
 def forget(tx: Connection, realm: str, kind: str, keys: Iterable[str]) -> None:

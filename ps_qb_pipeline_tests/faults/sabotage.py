@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 
 from ps_qb_pipeline.posting import echo, sending
 from ps_qb_pipeline.posting.worker import Worker
@@ -66,18 +66,18 @@ def settle_window(day: Day) -> Iterator[None]:
 def compare_and_set(_day: Day) -> Iterator[None]:
     """Any worker may take and move any intent, whoever has it."""
 
-    def same(intent: Intent) -> Any:
-        columns = intents.intents.c
-        return (columns.realm == intent.realm) & (columns.key == intent.key)
-
-    def claim(tx: Any, intent: Intent, by: Any) -> Intent:
-        return intents._with(
-            intent, {"epoch": intent.epoch, "owner": by.owner, "lease_until": by.lease_until}
+    def stored(tx: Any, known: Sequence[Intent]) -> dict[str, Any]:
+        rows = tx.execute(
+            select(intents.intents).where(intents.intents.c.key.in_([one.key for one in known]))
         )
+        return {row.key: row for row in rows}
+
+    def claim_many(_tx: Any, chosen: Sequence[Intent], by: Any) -> list[Intent]:
+        return [intents._with(one, {"owner": by.owner, "lease_until": by.lease_until}) for one in chosen]
 
     with ExitStack() as stack:
-        stack.enter_context(patch.object(intents, "_same", same))
-        stack.enter_context(patch.object(intents, "claim", claim))
+        stack.enter_context(patch.object(intents, "_unmoved", stored))
+        stack.enter_context(patch.object(intents, "claim_many", claim_many))
         stack.enter_context(patch.object(Worker, "may_take", lambda *_: True))
         yield
 

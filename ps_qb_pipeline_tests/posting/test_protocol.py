@@ -383,7 +383,7 @@ def test_nothing_is_sent_that_cannot_be_recorded() -> None:
         raise StorageError("database or disk is full")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intents, "claim", full)
+        patch.setattr(intents, "claim_many", full)
         with pytest.raises(StorageError):
             bench.post(sale(1))
     assert bench.numbers() == []
