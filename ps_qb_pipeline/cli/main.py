@@ -16,8 +16,8 @@ from typing import Any
 
 import click
 
+from ps_qb_pipeline.cli import closing, operations
 from ps_qb_pipeline.cli.gateway import gateway
-from ps_qb_pipeline.cli.operations import COMMANDS
 from ps_qb_pipeline.cli.options import AS_JSON, CONNECTION, clear_errors, runtime_named
 from ps_qb_pipeline.settings import Settings
 
@@ -267,7 +267,7 @@ def up(port: int, with_sandbox: bool) -> None:
     sys.exit(service.run(Settings(), port=port, with_sandbox=with_sandbox))
 
 
-for command in (*COMMANDS, gateway):
+for command in (*operations.COMMANDS, *closing.COMMANDS, gateway):
     main.add_command(command)
 
 

@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from ps_qb_pipeline.errors import BooksError
-from ps_qb_pipeline.orchestration.landing import BOOKS, ConnectionCursors
+from ps_qb_pipeline.errors import BooksError, SettingsError
+from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.quickbooks import mirror
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
 from ps_qb_pipeline.reports import signoff
 from ps_qb_pipeline.reports.books_period import Landed, fetch_period, land_period
@@ -37,6 +38,26 @@ def signoff_folder(runtime: Runtime) -> Path:
 def today(runtime: Runtime) -> date:
     """The day in the shop's own time zone."""
     return runtime.clock.now().astimezone(ZoneInfo(runtime.connection.accounting.timezone)).date()
+
+
+def last_read(runtime: Runtime) -> dict[str, datetime]:
+    """When the shop and the books were last read to the end; a side that never was is missing."""
+    moved = Cursors(runtime.engine).moved_at(runtime.name)
+    marks = {SHOP: f"{SHOP}.orders", BOOKS: f"{BOOKS}.{mirror.RESOURCE}"}
+    return {side: moved[mark] for side, mark in marks.items() if mark in moved}
+
+
+def require_read_after(runtime: Runtime, period: str) -> None:
+    """Raises SettingsError when a side was last read before the month ended: its last days may be missing."""
+    zone = ZoneInfo(runtime.connection.accounting.timezone)
+    read = last_read(runtime)
+    for side, name in ((SHOP, "the shop"), (BOOKS, "QuickBooks")):
+        at = read.get(side)
+        if at is None or at.astimezone(zone).date() <= last_day(period):
+            seen = f"last read on {at.astimezone(zone):%Y-%m-%d at %H:%M}" if at else "never read"
+            raise SettingsError(
+                f"{name} was {seen}, before {period} was over; psqb run --connection {runtime.name} reads both sides"
+            )
 
 
 def month_before(day: date) -> str:

@@ -145,9 +145,10 @@ def _accepted(report: Report, decisions: dict[str, dict[str, str]]) -> dict[str,
         for row in undecided:
             amounts[row["currency"]] = amounts.get(row["currency"], Decimal(0)) + row["amount"]
         money = ", ".join(f"{amount:,.2f} {currency}" for currency, amount in sorted(amounts.items()))
+        what = "exceptions over {} are" if len(undecided) > 1 else "exception over {} is"
         raise SettingsError(
-            f"{len(undecided)} exceptions over {money} are open; settle them or accept each with a reason and an"
-            f" approver (first: {undecided[0]['code']} {undecided[0]['id']})"
+            f"{len(undecided)} {what.format(money)} open; settle or accept each with a reason and an approver"
+            f" (first: {undecided[0]['code']} {undecided[0]['id']})"
         )
     return {row["id"]: decisions[row["id"]] for row in table.records()}
 

@@ -7,6 +7,7 @@ are on disk. What does not: what a value means (the reader of the resource knows
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select, update
@@ -31,6 +32,12 @@ class Cursors:
         with reading(self._engine) as tx:
             value = tx.execute(query).scalar_one_or_none()
         return None if value is None else dict(json.loads(value))
+
+    def moved_at(self, connection: str) -> dict[str, datetime]:
+        """When each of the connection's positions was committed last: how fresh what was read is."""
+        query = select(cursors.c.resource, cursors.c.updated_at).where(cursors.c.connection == connection)
+        with reading(self._engine) as tx:
+            return {row.resource: row.updated_at for row in tx.execute(query)}
 
     def commit(self, connection: str, resource: str, value: dict[str, Any]) -> None:
         """Keep ``value`` (JSON) for good. Call it after the rows before it have been landed, never earlier."""

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from ps_qb_pipeline.errors import IntegrityError, SettingsError
-from ps_qb_pipeline.reports import signoff
+from ps_qb_pipeline.reports import signoff, snapshot
 from ps_qb_pipeline.reports.scope import last_day
 from ps_qb_pipeline_tests.recon.world import World
 
@@ -69,7 +69,7 @@ def test_open_exceptions_refuse_the_close_until_each_is_accepted(world: World, f
     """The refusal counts the money; an accepted exception needs a reason and an approver."""
     world.delete_in_books("PS1-1001")
     world.run()
-    with pytest.raises(SettingsError, match=r"1 exceptions over 30\.00 EUR are open"):
+    with pytest.raises(SettingsError, match=r"1 exception over 30\.00 EUR is open"):
         signoff.close(world.con, folder, **SIGNED)
     ((exception,),) = world.all("select id from recon.exceptions")
     with pytest.raises(SettingsError, match="one of them is empty"):
@@ -144,20 +144,30 @@ def test_a_later_change_of_either_side_withdraws_it_by_name(world: World, folder
     assert again.status == "withdrawn"
 
 
-def test_reopening_needs_a_reason_and_makes_a_new_version(world: World, folder: Path) -> None:
-    """Version 1 stays as it was; the next closing is version 2."""
+def test_reopening_needs_a_reason_and_makes_a_new_version(world: World, folder: Path, tmp_path: Path) -> None:
+    """Version 1 stays as it was; version 2 names in its pack what changed, and is made again the same."""
     first = signoff.close(world.con, folder, **SIGNED)
     with pytest.raises(SettingsError, match="is closed already"):
         signoff.close(world.con, folder, **SIGNED)
     with pytest.raises(SettingsError, match="one of them is empty"):
         signoff.reopen(folder, "2026-01", reason="", by="Ann", now=NOW)
     signoff.reopen(folder, "2026-01", reason="a late credit slip", by="Ann", now=NOW)
+    world.refund(2, 1001, net="1.00", tax="0.20")
+    world.run()
     second = signoff.close(world.con, folder, **SIGNED)
     assert [(one.version, one.status) for one in signoff.versions(folder, "2026-01")] == [
         (1, "reopened"),
         (2, "approved"),
     ]
     assert second.folder != first.folder
+    with duckdb.connect(str(second.folder / "snapshot.duckdb"), read_only=True) as con:
+        kept = snapshot.changes_kept(con)
+    assert kept is not None
+    assert ("slip", "2", "new") in {
+        (row["object_type"], row["object_id"], row["what"]) for row in kept.records()
+    }
+    assert "Changes since the last approval" in (second.folder / "pack" / "report.html").read_text()
+    assert signoff.regenerate(second, tmp_path / "again") == []
     assert signoff.closed_periods(folder) == ["2026-01"]
 
 
