@@ -335,7 +335,7 @@ def _plan_all(worker: Worker, drafts: Sequence[Draft]) -> list[str]:
     """Record these voids or deactivations in one transaction; the keys of those that may go out."""
     now = worker.clock.now()
     with writing(worker.engine) as tx:
-        known = intents.load(tx, worker.realm, [draft.key for draft in drafts])
+        known = intents.load(tx, worker.realm, [draft.key for draft in drafts], bodies=False)
         fresh = [draft for draft in drafts if draft.key not in known]
         intents.plan(
             tx, fresh, realm=worker.realm, connection=worker.connection, run_id=worker.run_id, now=now
@@ -349,7 +349,7 @@ def _plan_all(worker: Worker, drafts: Sequence[Draft]) -> list[str]:
 
 def _plan_again(worker: Worker, tx: Connection, old: Intent, draft: Draft) -> bool:
     """Bring what was planned before up to date; whether it may go out."""
-    if old.state == PLANNED and old.first_sent_at is None and old.body != draft.body:
+    if old.state == PLANNED and old.first_sent_at is None and old.body_sha != intents.sha(draft.body):
         intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())
     elif old.state == DROPPED or (old.state == REJECTED and (old.cause == STALE or old.operation != "void")):
         moved = intents.replan(tx, old, draft, run_id=worker.run_id, now=worker.clock.now())

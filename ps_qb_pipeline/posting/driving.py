@@ -7,7 +7,9 @@ patience allows, and one look-up for what got lost on the way. What does not: a 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from ps_qb_pipeline.posting.sending import send
@@ -25,31 +27,57 @@ def drive(worker: Worker, keys: Iterable[str]) -> None:
     listed = list(keys)
     while not worker.outage:
         _send_due(worker, listed)
-        left = _in_states(worker, listed, IN_FLIGHT)
+        left = _whole(worker, [one.key for one in _now(worker, listed) if one.state in IN_FLIGHT])
         if left:
             settle(worker, left)
         if worker.outage or not _wait(worker, listed):
             return
 
 
-def _in_states(worker: Worker, keys: Sequence[str], states: frozenset[str]) -> list[Intent]:
+def _now(worker: Worker, keys: Sequence[str]) -> list[Intent]:
+    """These intents as they stand, without their bodies, in the order of their keys."""
     with reading(worker.engine) as tx:
-        found = intents.load(tx, worker.realm, keys)
-    return [found[key] for key in sorted(found) if found[key].state in states]
+        found = intents.load(tx, worker.realm, keys, bodies=False)
+    return [found[key] for key in sorted(found)]
+
+
+def _whole(worker: Worker, keys: Sequence[str]) -> list[Intent]:
+    with reading(worker.engine) as tx:
+        return list(intents.load(tx, worker.realm, keys).values())
 
 
 def _send_due(worker: Worker, keys: Sequence[str]) -> None:
-    """One pass over everything planned and due; a pause that QuickBooks asked for ends it."""
-    due = [one for one in _in_states(worker, keys, frozenset({PLANNED})) if _due(worker, one)]
-    while due and not worker.outage and not _paused(worker):
-        group = _next_group(due, worker.batch)
-        due = due[len(group) :]
-        send(worker, group)
+    """One pass over everything planned and due; a pause that QuickBooks asked for ends it.
+
+    Several requests are under way at the same time where pace allows it. Each is recorded as sent, by
+    itself, right before it leaves, so that a killed process leaves no more in doubt than was under way.
+    """
+    due = deque(one.key for one in _now(worker, keys) if one.state == PLANNED and _due(worker, one))
+
+    def lane() -> None:
+        try:
+            while group := _next_group(worker, due):
+                send(worker, group)
+        except BaseException:
+            # The other lanes end with their present request.
+            due.clear()
+            raise
+
+    lanes = min(worker.pace.lanes, -(-len(due) // worker.batch))
+    if lanes <= 1:
+        lane()
+        return
+    with ThreadPoolExecutor(lanes, thread_name_prefix="posting") as pool:
+        for ended in [pool.submit(lane) for _ in range(lanes)]:
+            ended.result()
+
+
+def _next_group(worker: Worker, due: deque[str]) -> list[Intent]:
+    with worker.lock:
         worker.alive()
-
-
-def _next_group(due: Sequence[Intent], limit: int) -> list[Intent]:
-    return list(due[:limit])
+        if worker.outage or _paused(worker):
+            return []
+        return _whole(worker, [due.popleft() for _ in range(min(worker.batch, len(due)))])
 
 
 def _due(worker: Worker, intent: Intent) -> bool:
@@ -67,11 +95,9 @@ def _paused(worker: Worker) -> bool:
 
 def _wait(worker: Worker, keys: Sequence[str]) -> bool:
     """Wait for the next thing that can be done; False when nothing can, or patience ends."""
-    with reading(worker.engine) as tx:
-        found = intents.load(tx, worker.realm, keys)
     now = worker.clock.now()
     waits: list[float] = []
-    for intent in found.values():
+    for intent in _now(worker, keys):
         if intent.state == PLANNED:
             until = max(filter(None, (intent.not_before, worker.paused_until)), default=now)
             waits.append((until - now).total_seconds())

@@ -47,8 +47,12 @@ def identity(note: object) -> tuple[tuple[str, str], ...]:
 
 def is_ours(intent: Intent, row: Row) -> bool:
     """Whether the object carries the key of this intent."""
-    meant = identity(_meant(intent).get("PrivateNote"))
-    return bool(meant) and meant == identity(row.get("PrivateNote"))
+    return _carries(_meant(intent), row)
+
+
+def _carries(meant: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    key = identity(meant.get("PrivateNote"))
+    return bool(key) and key == identity(row.get("PrivateNote"))
 
 
 def number_of(entity: str, row: Mapping[str, Any]) -> str:
@@ -78,7 +82,7 @@ def differences(intent: Intent, row: Row) -> tuple[str, ...]:
     found.extend(_reference("currency", "CurrencyRef", meant, row))
     if meant.get("TxnDate") and str(row.get("TxnDate", "")) != str(meant["TxnDate"]):
         found.append(f"date {row.get('TxnDate')} instead of {meant['TxnDate']}")
-    if not is_ours(intent, row) and identity(meant.get("PrivateNote")):
+    if identity(meant.get("PrivateNote")) and not _carries(meant, row):
         found.append("another key in the private note")
     return tuple(found)
 

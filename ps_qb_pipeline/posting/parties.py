@@ -57,7 +57,7 @@ def resolve(
     result = Parties()
     with reading(worker.engine) as tx:
         decided = identities.known(tx, worker.realm, kind, unique)
-        history = intents.of_sources(tx, worker.realm, map(_source(kind), unique))
+        history = intents.of_sources(tx, worker.realm, map(_source(kind), unique), bodies=False)
     result.ids.update((key, identity.qbo_id) for key, identity in decided.items())
     started = {one.source_id for found in history.values() for one in found if one.state != intents.DROPPED}
     unknown = [party for key, party in unique.items() if key not in decided]
@@ -249,15 +249,19 @@ def _create(
             run_id=worker.run_id,
             now=worker.clock.now(),
         )
-        known = intents.load(tx, worker.realm, drafts)
-        for key, intent in known.items():
-            if intent.state in {REJECTED, PLANNED} and intent.body_sha != intents.sha(drafts[key].body):
-                _correct(worker, tx, intent, drafts[key])
+        known = intents.load(tx, worker.realm, drafts, bodies=False)
+        other = [
+            key
+            for key, intent in known.items()
+            if intent.state in {REJECTED, PLANNED} and intent.body_sha != intents.sha(drafts[key].body)
+        ]
+        for key, intent in intents.load(tx, worker.realm, other).items():
+            _correct(worker, tx, intent, drafts[key])
     worker.step("parties.planned")
     drive(worker, drafts)
     _rename(worker, kind, parties, names, render)
     with reading(worker.engine) as tx:
-        known = intents.load(tx, worker.realm, drafts)
+        known = intents.load(tx, worker.realm, drafts, bodies=False)
     for party in parties:
         intent = known[f"{kind}|{party.key}|0"]
         if intent.state == CONFIRMED:
@@ -308,11 +312,10 @@ def _rename(
     """Give those whose name belongs to somebody else a suffix that is the same every time, and send again."""
     by_key = {f"{kind}|{party.key}|0": party for party in parties}
     with writing(worker.engine) as tx:
-        refused = [
-            intent
-            for intent in intents.load(tx, worker.realm, by_key).values()
-            if intent.state == REJECTED and intent.cause == "NAME_TAKEN" and not _suffixed(intent)
-        ]
+        known = intents.load(tx, worker.realm, by_key, bodies=False)
+        taken = [one.key for one in known.values() if one.state == REJECTED and one.cause == "NAME_TAKEN"]
+        found = intents.load(tx, worker.realm, taken)
+        refused = [intent for intent in found.values() if not _suffixed(intent)]
         for intent in refused:
             party, suffix = suffixed(by_key[intent.key])
             fixed = _draft(kind, party, names, render, suffix)

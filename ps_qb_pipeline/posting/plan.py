@@ -8,7 +8,7 @@ documents that should exist with the intents that are recorded. What does not: s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
@@ -89,7 +89,23 @@ def references(document: Document) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for key in keys if source_key(key) != source_key(document.key)))
 
 
-def draft(document: Document, body: bytes) -> Draft:
+Hashed = Callable[[Document], str]
+"""``document_sha``, or the same with a memory: hashing is most of what a run without changes costs."""
+
+
+def remembering() -> Hashed:
+    """``document_sha`` that hashes each document once; for documents that all have other keys."""
+    known: dict[str, str] = {}
+
+    def hashed(document: Document) -> str:
+        if document.key not in known:
+            known[document.key] = document_sha(document)
+        return known[document.key]
+
+    return hashed
+
+
+def draft(document: Document, body: bytes, hashed: Hashed = document_sha) -> Draft:
     """The intent to create this document with these bytes."""
     return Draft(
         key=document.key,
@@ -102,7 +118,7 @@ def draft(document: Document, body: bytes) -> Draft:
         source_key=source_key(document.key),
         order_key=order_key(document),
         document=to_json(document),
-        document_sha=document_sha(document),
+        document_sha=hashed(document),
         amount=document.total,
         currency=document.currency,
         body=body,
@@ -161,12 +177,14 @@ class Comparison:
     """Voided or deleted; never created again by themselves."""
 
 
-def compare(documents: Iterable[Document], intents: Mapping[str, Sequence[Intent]]) -> Comparison:
+def compare(
+    documents: Iterable[Document], intents: Mapping[str, Sequence[Intent]], hashed: Hashed = document_sha
+) -> Comparison:
     """Sort the wanted documents by what is recorded about their sources."""
     result = Comparison()
     for document in documents:
         history = [one for one in intents.get(source_key(document.key), ()) if _concerns(document, one)]
-        _sort(document, standing(history), result)
+        _sort(document, standing(history), result, hashed)
     return result
 
 
@@ -175,7 +193,7 @@ def _concerns(document: Document, intent: Intent) -> bool:
     return document.role in echo.ONE_PER_SOURCE or intent.doc_number == (document.doc_number or None)
 
 
-def _sort(document: Document, found: Standing, result: Comparison) -> None:
+def _sort(document: Document, found: Standing, result: Comparison, hashed: Hashed) -> None:
     base, pending = found.base, found.pending
     if pending is not None and pending.state in IN_FLIGHT:
         result.in_flight.append((document, pending))
@@ -190,7 +208,7 @@ def _sort(document: Document, found: Standing, result: Comparison) -> None:
         result.refused.append((document, pending))
     elif pending is not None:
         result.waiting.append((document, pending))
-    elif base is not None and base.document_sha == document_sha(document):
+    elif base is not None and base.document_sha == hashed(document):
         result.present.append((document, base))
     elif base is not None:
         result.changed.append(Change(document, base, None))

@@ -119,6 +119,8 @@ class Pace:
     query_lag: float = 0.0
     attempts: int = 5
     batch: int = 30
+    lanes: int = 4
+    """Requests of a backlog under way at the same time; a batch may take QuickBooks many seconds."""
     patience: float = 0.0
     """How long one call of ``post`` may wait in total, for throttling and for settling."""
     outages: int = 3

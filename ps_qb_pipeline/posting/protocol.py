@@ -21,7 +21,7 @@ from ps_qb_pipeline.posting.holding import keep_holds
 from ps_qb_pipeline.posting.parties import ITEM_UNMAPPED, Parties, resolve
 from ps_qb_pipeline.posting.ports import BooksPort, NamesPort, Pace, Rendering, rendering
 from ps_qb_pipeline.posting.settling import settle
-from ps_qb_pipeline.posting.worker import WAITS, Waiting, Worker, no_step
+from ps_qb_pipeline.posting.worker import WAITS, Cards, Waiting, Worker, no_step
 from ps_qb_pipeline.state import intents, leases, owners
 from ps_qb_pipeline.state.clock import Clock, SystemClock
 from ps_qb_pipeline.state.connections import Connections
@@ -111,11 +111,13 @@ def post(
     owner: str | None = None,
     actor: str = "pipeline",
     step: Callable[[str], None] = no_step,
+    cards: Cards | None = None,
 ) -> PostingResult:
     """Bring these documents into the books, each exactly once, and say what became of each.
 
     ``documents`` are those that should exist and are not held; they may include any that exist already.
-    ``voids`` are keys of documents that are in the books and should not be any more.
+    ``voids`` are keys of documents that are in the books and should not be any more. ``cards`` answers the
+    look-up of customers and items from a mirror; without it the books are asked, which is metered.
     Nothing is sent unless the connection is armed. A second process on the same company makes this
     one return at once with ``stopped`` set. Raises SettingsError when the books are those of another
     company than the connection's, ReconnectNeeded, StorageError.
@@ -132,6 +134,7 @@ def post(
         owner=owner or owners.this_process(),
         actor=actor,
         step=step,
+        cards=cards,
     )
     run = _Run(worker, names, render or rendering(), create_items=create_items)
     stopped = _may_post(worker)
@@ -170,6 +173,7 @@ class _Run:
         self.render = render
         self.create_items = create_items
         self.result = PostingResult()
+        self.hashed = plan.remembering()
 
     def all(
         self,
@@ -222,12 +226,12 @@ class _Run:
         sources = [plan.source_key(one.key) for one in documents]
         needed = [plan.source_key(key) for one in documents for key in plan.references(one)]
         with reading(self.worker.engine) as tx:
-            return intents.of_sources(tx, self.worker.realm, dict.fromkeys([*sources, *needed]))
+            return intents.of_sources(tx, self.worker.realm, dict.fromkeys([*sources, *needed]), bodies=False)
 
     def _wave(self, documents: Sequence[Document], missing: Mapping[str, str]) -> None:
         """Create what is missing of one wave, then update what is wanted otherwise than it stands."""
         history = self._history(documents)
-        compared = plan.compare(documents, history)
+        compared = plan.compare(documents, history, self.hashed)
         drafts: list[tuple[Draft, Document]] = []
         started = [*(one for one, _ in compared.planned), *(one for one, _ in compared.refused)]
         for document in [*compared.new, *started]:
@@ -250,7 +254,7 @@ class _Run:
             self.worker.step("changes.planned")
             drive(self.worker, planned.keys)
             documents = [change.document for change in changes]
-            again = plan.compare(documents, self._history(documents)).changed
+            again = plan.compare(documents, self._history(documents), self.hashed).changed
             changes = [one for one in again if one.pending is not None and one.pending.cause == STALE]
 
     def _void(self, keys: Iterable[str]) -> None:
@@ -259,7 +263,7 @@ class _Run:
         if not listed or self.worker.outage:
             return
         with reading(self.worker.engine) as tx:
-            history = intents.of_sources(tx, self.worker.realm, map(plan.source_key, listed))
+            history = intents.of_sources(tx, self.worker.realm, map(plan.source_key, listed), bodies=False)
         bases = []
         for base in confirmed_targets(history, listed):
             hanging = self._hanging_on(base)
@@ -273,7 +277,7 @@ class _Run:
         self.worker.step("voids.planned")
         drive(self.worker, planned.keys)
         with reading(self.worker.engine) as tx:
-            found = intents.load(tx, self.worker.realm, planned.keys)
+            found = intents.load(tx, self.worker.realm, planned.keys, bodies=False)
         self.result.voided.extend(key for key, one in sorted(found.items()) if one.state == CONFIRMED)
 
     def _hanging_on(self, base: Intent) -> list[str]:
@@ -295,7 +299,7 @@ class _Run:
         if not self._ready(document, history, missing):
             return None
         try:
-            return plan.draft(document, self.render.document(document, self.names))
+            return plan.draft(document, self.render.document(document, self.names), self.hashed)
         except PipelineError as error:
             self.result.held[document.key] = Waiting.because(error)
             return None
@@ -378,7 +382,7 @@ class _Run:
     def _classify(self, documents: Sequence[Document]) -> None:
         """Put every wanted document into exactly one list, by what is recorded now."""
         result, waiting = self.result, self.result.held
-        compared = plan.compare(documents, self._history(documents))
+        compared = plan.compare(documents, self._history(documents), self.hashed)
         for document, intent in compared.present:
             self._confirmed(document.key, intent)
         lists = (

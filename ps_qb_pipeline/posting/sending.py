@@ -79,7 +79,9 @@ def send(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
     """
     # The lease runs from before the record of it: however long the commit took, others may act at its end.
     deadline = worker.clock.monotonic() + worker.pace.lease
-    sent = _record_sending(worker, chosen)
+    with worker.lock:
+        sent = _record_sending(worker, chosen)
+        worker.requests += bool(sent)
     if not sent:
         return []
     worker.step("sent.recorded")
@@ -89,18 +91,19 @@ def send(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
         if worker.clock.monotonic() >= deadline:
             raise _LeaseLost("the lease ended while waiting to send")
 
-    worker.requests += 1
     try:
         outcomes = _ask(worker, sent, before_send)
     except (_LeaseLost, BooksError) as error:
-        verdicts = _without_answer(worker, sent, error)
-        moved = _record(worker, sent, verdicts)
+        with worker.lock:
+            verdicts = _without_answer(worker, sent, error)
+            moved = _record(worker, sent, verdicts)
         if isinstance(error, ReconnectNeeded):
             raise
         return moved
     worker.step("answered")
-    worker.failures = 0
-    return _record(worker, sent, {one.key: judge(worker, one, outcomes.get(one.key)) for one in sent})
+    with worker.lock:
+        worker.failures = 0
+        return _record(worker, sent, {one.key: judge(worker, one, outcomes.get(one.key)) for one in sent})
 
 
 def _without_answer(

@@ -388,7 +388,7 @@ class _Undo:
         drive(self.worker, planned.keys)
         self.result.left.update((key, str(why)) for key, why in planned.waiting.items())
         with reading(self.worker.engine) as tx:
-            after = intents.load(tx, self.worker.realm, [base.key for base in bases])
+            after = intents.load(tx, self.worker.realm, [base.key for base in bases], bodies=False)
         for base in bases:
             if after[base.key].state == intents.VOIDED:
                 self.result.voided.append(base.key)
@@ -425,7 +425,7 @@ class _Undo:
             )
         drive(worker, [draft.key for draft in drafts])
         with reading(worker.engine) as tx:
-            after = intents.load(tx, worker.realm, [draft.key for draft in drafts])
+            after = intents.load(tx, worker.realm, [draft.key for draft in drafts], bodies=False)
         for key, document in reversals.items():
             done = after[document.key].state == CONFIRMED
             (self.result.reversed if done else self.result.unfinished).append(key)
@@ -502,7 +502,7 @@ class _Undo:
         drive(self.worker, planned.keys)
         self.result.left.update((key, str(why)) for key, why in planned.waiting.items())
         with reading(self.worker.engine) as tx:
-            after = intents.load(tx, self.worker.realm, planned.keys)
+            after = intents.load(tx, self.worker.realm, planned.keys, bodies=False)
         for key, intent in sorted(after.items()):
             (self.result.restored if intent.state == CONFIRMED else self.result.unfinished).append(key)
 
@@ -517,7 +517,7 @@ class _Undo:
         self.worker.step("undo.cards.planned")
         drive(self.worker, planned.keys)
         with reading(self.worker.engine) as tx:
-            after = intents.load(tx, self.worker.realm, [card.key for card in going])
+            after = intents.load(tx, self.worker.realm, [card.key for card in going], bodies=False)
         for card in going:
             done = after[card.key].state == intents.VOIDED
             (self.result.deactivated if done else self.result.unfinished).append(card.key)

@@ -7,6 +7,7 @@ does (``sending``, ``settling``, ``protocol``).
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -87,6 +88,8 @@ class Worker:
     adopted: set[str] = field(default_factory=set)
     touched: dict[str, Intent] = field(default_factory=dict)
     """The newest known form of every intent that this worker moved, by key."""
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    """Held by a lane for everything but waiting for QuickBooks."""
 
     def __post_init__(self) -> None:
         self.batch = self.batch or self.pace.batch

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 NAME_LENGTH = 100
@@ -81,15 +82,18 @@ def canonical(value: Any) -> bytes:
 
 
 def _written(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
     if value is None or isinstance(value, (bool, int, str)):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Decimal):
+    if kind is Decimal:
         if not value.is_finite():
             raise TypeError(f"{value} is not an amount")
         return f"{value:f}"
     if isinstance(value, Mapping):
-        inside = (f"{json.dumps(str(key))}:{_written(value[key])}" for key in sorted(value))
+        inside = [f"{encode_basestring_ascii(str(key))}:{_written(value[key])}" for key in sorted(value)]
         return f"{{{','.join(inside)}}}"
     if isinstance(value, (list, tuple)):
-        return f"[{','.join(_written(entry) for entry in value)}]"
+        return f"[{','.join([_written(entry) for entry in value])}]"
     raise TypeError(f"{type(value).__name__} has no canonical JSON")

@@ -131,7 +131,7 @@ def _start(day: Day, *, two: bool) -> None:
     works = []
     for process in day.processes[: 2 if two else 1]:
         process.revive()
-        works.append(day.work(process, alone=not two, pace=Pace(batch=2)))
+        works.append(day.work(process, alone=not two, pace=Pace(batch=2, lanes=1)))
     day.scheduler.run(*works)
     day.calm = True
 

@@ -382,7 +382,8 @@ class Day:
     def pace(self) -> Pace:
         settle = 300.0 if self.settle else 0.0
         patience = self.rng.choice((0.0, 120.0, 700.0))
-        return Pace(settle=settle, query_lag=self.lag, batch=self.rng.choice((1, 5, 30)), patience=patience)
+        batch = self.rng.choice((1, 5, 30))
+        return Pace(settle=settle, query_lag=self.lag, batch=batch, lanes=1, patience=patience)
 
     def extract(self, process: Process) -> None:
         """Land what changed, page by page; the cursor follows the rows, never the other way round."""

@@ -20,7 +20,7 @@ STORMY = Climate(
 FAILING_SEEDS = {
     "intent before send": 28,
     "settle window": 1,
-    "compare-and-set": 4,
+    "compare-and-set": 12,
     "inbox dedupe": 1,
     "write-ahead token": 1,
     "echo compare": 2,

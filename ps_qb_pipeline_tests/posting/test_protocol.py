@@ -115,7 +115,7 @@ def test_an_outage_stops_the_sending_after_some_failures_in_a_row() -> None:
     bench = Bench()
     bench.post()
     bench.faults = ["lost_before"] * 99
-    result = bench.post(*(sale(order) for order in range(1, 10)), pace=Pace(batch=1))
+    result = bench.post(*(sale(order) for order in range(1, 10)), pace=Pace(batch=1, lanes=1))
     assert "does not answer" in result.stopped
     assert (len(result.unknown), len(result.planned)) == (3, 6)
     bench.faults = []
