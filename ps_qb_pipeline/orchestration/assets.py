@@ -43,7 +43,7 @@ LEDGER_GRAIN = {
 }
 
 
-NOTED = {"raw.superseded", "raw.poisoned"}
+NOTED = {"raw.superseded", "raw.last_known", "raw.poisoned"}
 """Bookkeeping of the warehouse that models read and that is nobody's to look at."""
 
 

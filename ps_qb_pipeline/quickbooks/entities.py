@@ -5,8 +5,9 @@ in the JSON, and what the API offers for it (change data capture, inactive rows)
 fetching (``mirror``) and the SQL that reads the tables (``dbt_style_sql/staging/quickbooks``).
 
 Column types are those of the landing tables: ``text``, ``int``, ``decimal``, ``bool``, ``date``,
-``json`` and ``timestamptz`` (an aware moment, in UTC). Every table also
-has ``id`` (text, QuickBooks' own Id) and the columns that landing itself adds.
+``json``, ``timestamptz`` (an aware moment, in UTC), and the kinds that landing takes apart:
+``document_lines``, ``tax_lines`` and ``machine_line``. Every table also has ``id`` (text, QuickBooks'
+own Id) and the columns that landing itself adds.
 """
 
 from __future__ import annotations
@@ -109,6 +110,9 @@ _READERS: dict[str, Any] = {
     "date": lambda value: date.fromisoformat(str(value)[:10]),
     "timestamptz": _moment,
     "json": lambda value: value if isinstance(value, (dict, list)) else json.loads(value),
+    "document_lines": lambda value: value if isinstance(value, list) else None,
+    "tax_lines": lambda value: value if isinstance(value, list) else None,
+    "machine_line": str,
 }
 
 
@@ -134,7 +138,8 @@ _TRANSACTION = (
     department_name     text     DepartmentRef.name
     private_note        text     PrivateNote
     linked_txn          json     LinkedTxn
-    line                json     Line
+    origin              machine_line    PrivateNote
+    lines               document_lines  Line
 """
 )
 
@@ -150,7 +155,7 @@ _SALE = (
     home_total          decimal  HomeTotalAmt
     total_tax           decimal  TxnTaxDetail.TotalTax
     txn_tax_code_id     text     TxnTaxDetail.TxnTaxCodeRef.value
-    tax_line            json     TxnTaxDetail.TaxLine
+    tax_lines           tax_lines  TxnTaxDetail.TaxLine
     balance             decimal  Balance
     home_balance        decimal  HomeBalance
     class_id            text     ClassRef.value
@@ -424,7 +429,7 @@ ENTITIES: dict[str, Entity] = {
             global_tax         text     GlobalTaxCalculation
             total              decimal  TotalAmt
             total_tax          decimal  TxnTaxDetail.TotalTax
-            tax_line           json     TxnTaxDetail.TaxLine
+            tax_lines          tax_lines  TxnTaxDetail.TaxLine
             account_id         text     AccountRef.value
             account_name       text     AccountRef.name
             payment_type       text     PaymentType

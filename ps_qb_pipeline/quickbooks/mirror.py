@@ -336,8 +336,8 @@ def _row(entity: Entity, row: Mapping[str, Any], *, deleted: bool = False) -> Mi
     if deleted:
         return MirrorRow(identity, payload=canonical(row).decode(), deleted=True)
     values = {
-        name: canonical(value).decode() if column.type == "json" and value is not None else value
-        for (name, value), column in zip(entity.values(row).items(), entity.columns.values(), strict=True)
+        name: canonical(value).decode() if isinstance(value, (dict, list)) else value
+        for name, value in entity.values(row).items()
     }
     return MirrorRow(identity, values, canonical(row).decode())
 

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 SUPERSEDED = "raw.superseded"
 """The landed rows that are no longer the newest of their id: all that a view of newest rows leaves out."""
 
+LAST_KNOWN = "raw.last_known"
+"""Of objects that are deleted at their source, the last state before, for views that go on showing it."""
+
+_NOTES = frozenset({SUPERSEDED, LAST_KNOWN})
+
 STATE = "runner.watermarks"
 """How far each incremental table has read each raw table, and by which SQL it was made."""
 
@@ -67,17 +72,22 @@ def supersede(con: duckdb.DuckDBPyConnection, models: Mapping[str, Model]) -> No
             f"select source, landing_id from {STATE} where relation = $relation", {"relation": SUPERSEDED}
         ).fetchall()
     )
+    keeping = {name for model in readers if LAST_KNOWN in model.reads for name in model.reads}
     for source in sorted(
-        {name for model in readers for name in model.reads if name.startswith("raw.")} - {SUPERSEDED}
+        {name for model in readers for name in model.reads if name.startswith("raw.")} - _NOTES
     ):
         before, now = known.get(source, 0), _last(con, source)
         if now == before:
             continue
         with _transaction(con):
             if now < before or not before:
-                con.execute(f"delete from {SUPERSEDED} where source = $source", {"source": source})
+                for notes in _NOTES:
+                    con.execute(f"delete from {notes} where source = $source", {"source": source})
                 before = 0
-            _note_superseded(con, source, before)
+            if source in keeping:
+                _note_last_known(con, source, before)
+            else:
+                _note_superseded(con, source, before)
             con.execute(
                 f"delete from {STATE} where relation = $relation and source = $source",
                 {"relation": SUPERSEDED, "source": source},
@@ -105,6 +115,41 @@ def _note_superseded(con: duckdb.DuckDBPyConnection, source: str, since: int) ->
     )
 
 
+def _note_last_known(con: duckdb.DuckDBPyConnection, source: str, since: int) -> None:
+    """As ``_note_superseded``, but of an object that is deleted the last state before that stands."""
+    con.execute(
+        f"""
+        create or replace temp table landed_states as
+        select
+            id, max(landing_id) as newest, max(landing_id) filter (where not deleted_at_source) as kept,
+            count(*) as states
+        from {source} where id in (select id from {source} where landing_id > $since)
+        group by id
+        having states > 1 or kept is null
+        """,
+        {"since": since},
+    )
+    con.execute(
+        f"""
+        insert into {SUPERSEDED}
+        select $source, rows.landing_id
+        from {source} as rows
+        inner join landed_states on rows.id = landed_states.id and rows.landing_id is distinct from landed_states.kept
+        anti join {SUPERSEDED} as noted on noted.source = $source and noted.landing_id = rows.landing_id
+        """,
+        {"source": source},
+    )
+    con.execute(
+        f"delete from {LAST_KNOWN} where source = $source and landing_id in"
+        f" (select landing_id from {source} where id in (select id from landed_states))",
+        {"source": source},
+    )
+    con.execute(
+        f"insert into {LAST_KNOWN} select $source, kept from landed_states where kept < newest",
+        {"source": source},
+    )
+
+
 def create_state(con: duckdb.DuckDBPyConnection) -> None:
     """Creates the table of watermarks."""
     con.execute(f"create schema if not exists {STATE.partition('.')[0]}")
@@ -126,7 +171,7 @@ def _sources(model: Model, models: Mapping[str, Model]) -> list[str]:
     """The raw tables that the model reads, directly or through views, in a stable order."""
     found: set[str] = set()
     for name in model.reads - _whole(model):
-        if name.startswith("raw.") and name != SUPERSEDED:
+        if name.startswith("raw.") and name not in _NOTES:
             found.add(name)
         elif name in models:
             found.update(_sources(models[name], models))
@@ -204,7 +249,7 @@ def _narrowed(
     sql = model.sql
     narrowed = []
     for name in sorted(model.reads - _whole(model)):
-        if name.startswith("raw.") and name != SUPERSEDED:
+        if name.startswith("raw.") and name not in _NOTES:
             instead = _changed_rows(name)
         elif name in models and _sources(models[name], models):
             instead = f"narrowed_{name.replace('.', '_')}"

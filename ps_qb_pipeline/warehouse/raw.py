@@ -21,6 +21,8 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
+from ps_qb_pipeline.warehouse.derived import DERIVED, read, read_payload
+
 _SQL_TYPES = {
     "int": "bigint",
     "decimal": "decimal(20,6)",
@@ -34,6 +36,7 @@ _SQL_TYPES = {
     "varchar": "varchar",
     "date": "date",
     "json": "json",
+    **{kind: derived.sql_type for kind, derived in DERIVED.items()},
 }
 _ARROW_TYPES = {
     "int": pa.int64(),
@@ -48,6 +51,7 @@ _ARROW_TYPES = {
     "varchar": pa.string(),
     "date": pa.date32(),
     "json": pa.string(),
+    **dict.fromkeys(DERIVED, pa.string()),
 }
 _NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?\Z")
 _HEAD = ("connection", "id")
@@ -110,8 +114,9 @@ def create_table(
     """Creates ``table`` (``raw.<name>``) with ``columns``, or adds the columns that it lacks.
 
     ``columns`` maps a name to a kind: int, decimal, bool, text, i18n, datetime (wall time), timestamptz or
-    instant, date, json. ``id_type`` is ``int``/``bigint`` or ``text``/``varchar``; without it, ids are text in
-    the tables of QuickBooks and whole numbers elsewhere.
+    instant, date, json, or a kind of ``derived.DERIVED``, which for rows that landed before the column came
+    is read from their payload. ``id_type`` is ``int``/``bigint`` or ``text``/``varchar``; without it, ids are text in
+    the tables of QuickBooks and of delivered files, and whole numbers elsewhere.
     """
     id_type = id_type or _id_type(table)
     schema, _, _ = _checked(table).rpartition(".")
@@ -128,6 +133,8 @@ def create_table(
     for name, sql_type in typed.items():
         if name not in present:
             con.execute(f'alter table {table} add column "{name}" {sql_type}')
+            if columns[name] in DERIVED:
+                con.execute(f'update {table} set "{name}" = {read_payload(columns[name])}')  # noqa: S608
 
 
 def land(
@@ -153,7 +160,7 @@ def land(
     names = [name for name in columns if name != "id"]
     con.register("landing_batch", _batch(landed, names, columns, id_type))
     try:
-        inserted = _append(con, table, names, connection, fetched_at)
+        inserted = _append(con, table, {name: columns[name] for name in names}, connection, fetched_at)
     finally:
         con.unregister("landing_batch")
     return LandingResult(len(landed), inserted, len(landed) - inserted)
@@ -169,7 +176,7 @@ def _batch(
     for name in names:
         kind = columns[name]
         values = [row.values.get(name) for row in landed]
-        if kind == "json":
+        if kind == "json" or kind in DERIVED:
             values = [
                 value if value is None or isinstance(value, str) else _compact(value) for value in values
             ]
@@ -181,12 +188,16 @@ def _batch(
 
 
 def _append(
-    con: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], connection: str, fetched_at: datetime
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    kinds: Mapping[str, str],
+    connection: str,
+    fetched_at: datetime,
 ) -> int:
-    quoted = [f'"{name}"' for name in names]
-    columns = ", ".join([*_HEAD, *quoted, *_TAIL])
+    columns = ", ".join([*_HEAD, *(f'"{name}"' for name in kinds), *_TAIL])
+    values = [read(kind, f'"{name}"') if kind in DERIVED else f'"{name}"' for name, kind in kinds.items()]
     selected = ", ".join(
-        ["$connection", "id", *quoted, "payload", "hash", "deleted_at_source", "$fetched_at"]
+        ["$connection", "id", *values, "payload", "hash", "deleted_at_source", "$fetched_at"]
     )
     statement = f"""
         insert into {table} ({columns})
@@ -214,7 +225,7 @@ def _append(
 
 
 def _id_type(table: str) -> str:
-    return "text" if table.startswith("raw.quickbooks_") else "int"
+    return "text" if table.startswith(("raw.quickbooks_", "raw.files_")) else "int"
 
 
 def newest_ids(con: duckdb.DuckDBPyConnection, table: str, *, connection: str) -> dict[int, str]:

@@ -20,6 +20,7 @@ _TOTAL = "decimal(18,2)"
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "raw.superseded": {"source": "varchar", "landing_id": "bigint"},
+    "raw.last_known": {"source": "varchar", "landing_id": "bigint"},
     "raw.poisoned": {
         "connection": "varchar",
         "system": "varchar",

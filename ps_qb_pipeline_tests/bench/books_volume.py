@@ -10,6 +10,7 @@ import duckdb
 
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
 from ps_qb_pipeline.warehouse import raw
+from ps_qb_pipeline.warehouse.derived import DERIVED, read_payload
 
 _NAMES = {
     "Preferences": """
@@ -64,7 +65,7 @@ _PAYMENT = """
         accounts.id as deposit_to_id, documents.deposit_to as deposit_to_name,
         to_json(list_transform(applied.parts, lambda part: {
             Amount: part.amount, LinkedTxn: [{TxnId: part.number::varchar, TxnType: part.type}]
-        })) as line
+        })) as line, null::json as tax_line
     from bench_documents as documents
     left join bench_customers as customers on documents.customer_key = customers.key
     left join raw.quickbooks_accounts as accounts on documents.deposit_to = accounts.fully_qualified_name
@@ -149,12 +150,24 @@ def _json(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _land(con: duckdb.DuckDBPyConnection, table: str, sql: str) -> None:
+    kinds = next(entity.types for entity in ENTITIES.values() if entity.table == table)
+    payload, made = "to_json(rows)", "*"
+    if "lines" in kinds:
+        payload = """json_object(
+            'Id', id, 'Line', line, 'TxnTaxDetail', json_object('TaxLine', tax_line), 'PrivateNote', private_note,
+            'TxnDate', txn_date, 'TotalAmt', total
+        )"""
+        derived = [f"{read_payload(kind)} as {name}" for name, kind in kinds.items() if kind in DERIVED]
+        made = ", ".join(["* exclude (line, tax_line)", *derived])
     con.execute(
         f"""
         insert into raw.quickbooks_{table} by name
-        select 'bench' as connection, rows.*, '0' as sync_token, md5(rows.id) as hash, false as deleted_at_source,
-            timestamptz '2026-01-01 00:00:00+00' as fetched_at, row_number() over (order by rows.id) as landing_id,
-            timestamptz '2026-01-01 00:00:00+00' as updated_at, to_json(rows) as payload
-        from ({sql}) as rows
+        select {made}
+        from (
+            select 'bench' as connection, rows.*, '0' as sync_token, md5(rows.id) as hash, false as deleted_at_source,
+                timestamptz '2026-01-01 00:00:00+00' as fetched_at, row_number() over (order by rows.id) as landing_id,
+                timestamptz '2026-01-01 00:00:00+00' as updated_at, {payload} as payload
+            from ({sql}) as rows
+        )
         """
     )

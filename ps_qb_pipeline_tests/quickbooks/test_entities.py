@@ -34,7 +34,7 @@ def test_values_are_typed():
     assert values["updated_at"] == datetime(2026, 1, 15, 18, 0, 1, tzinfo=UTC)
     assert values["exchange_rate"] == Decimal("1.123457")
     assert (values["currency"], values["deposit_to_id"], values["deposit_to_name"]) == ("EUR", "35", None)
-    assert values["line"] == [{"Id": "1"}]
+    assert values["lines"] == [{"Id": "1"}]
     assert values["due_date"] is None
 
 

@@ -250,7 +250,7 @@ def test_the_raw_json_is_kept(sandbox):
     assert row.values["currency"] == "EUR"
     assert isinstance(row.values["total"], Decimal)
     assert row.values["updated_at"].tzinfo is not None
-    assert json.loads(row.values["line"])[0]["DetailType"] == "SalesItemLineDetail"
+    assert json.loads(row.values["lines"])[0]["DetailType"] == "SalesItemLineDetail"
 
 
 # -- against scripted books ----------------------------------------------------------------------
@@ -488,7 +488,9 @@ def test_a_sweep_costs_seven_reads():
 def test_every_transaction_is_mirrored_with_its_lines():
     """No entity that carries money lacks lines, dates or a sync token among its columns."""
     for name in TRANSACTIONS:
-        assert {"line", "txn_date", "sync_token", "currency", "private_note"} <= set(ENTITIES[name].columns)
+        assert {"lines", "origin", "txn_date", "sync_token", "currency", "private_note"} <= set(
+            ENTITIES[name].columns
+        )
 
 
 @pytest.mark.parametrize("country", ["us", "gb", "ca"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import duckdb
 import pytest
@@ -11,9 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ps_qb_pipeline.warehouse import incremental, models
+from ps_qb_pipeline.warehouse.derived import read_payload
 from ps_qb_pipeline_tests.warehouse.unit_rows import raw_tables
 
-LOADED = {name: model for name, model in models.load_models().items() if model.schema == "staging"}
+KEPT = {
+    "materialized": "incremental",
+    "key": ["entity", "id"],
+    "whole": ["staging.quickbooks_preferences"],
+}
+STAGED = {name: model for name, model in models.load_models().items() if model.schema == "staging"}
+# Views of the product, made tables that follow their raw rows.
+LOADED = {
+    name: replace(model, contract=model.contract | KEPT)
+    if name.startswith("staging.quickbooks_document")
+    else model
+    for name, model in STAGED.items()
+}
 FOLLOWED = [
     "staging.prestashop_orders",
     "staging.quickbooks_documents",
@@ -21,6 +35,8 @@ FOLLOWED = [
     "staging.quickbooks_document_taxes",
 ]
 SOURCES = ["raw.prestashop_orders", "raw.quickbooks_invoices", "raw.quickbooks_payments"]
+
+TAKEN_APART = {"origin": "machine_line", "lines": "document_lines"}
 
 changes = st.tuples(
     st.sampled_from(SOURCES),
@@ -65,10 +81,11 @@ def land(con, source, number, what, amount):
     }
     if what == "new" and source.startswith("raw.quickbooks"):
         lines = [{"Amount": amount, "LinkedTxn": [{"TxnId": "9", "TxnType": "Invoice"}]}] * amount
+        note = f"ps:{{i:1,o:{number},rev:{amount}}}"
         row |= {
             "total": amount,
-            "line": json.dumps(lines),
-            "private_note": f"ps:{{i:1,o:{number},rev:{amount}}}",
+            "private_note": note,
+            "payload": json.dumps({"Line": lines, "PrivateNote": note}),
         }
     elif what == "new":
         row |= {"reference": f"R{number}", "total_paid": amount}
@@ -77,6 +94,9 @@ def land(con, source, number, what, amount):
         f"insert into {source} ({names}, fetched_at) values ({', '.join('?' * len(row))}, '2026-01-01 00:00:00+00')",
         list(row.values()),
     )
+    if source.startswith("raw.quickbooks"):
+        read = ", ".join(f"{name} = {read_payload(kind)}" for name, kind in TAKEN_APART.items())
+        con.execute(f"update {source} set {read} where landing_id = ?", [landing])
 
 
 def content(con):

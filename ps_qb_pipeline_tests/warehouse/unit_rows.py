@@ -8,6 +8,8 @@ the columns that the first expected row names are compared, rows in any order.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -15,6 +17,7 @@ import duckdb
 from ps_qb_pipeline.prestashop.resources import RESOURCES
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
 from ps_qb_pipeline.warehouse import models
+from ps_qb_pipeline.warehouse.derived import DERIVED, read
 
 LANDED = {
     "connection": "test",
@@ -72,15 +75,23 @@ def _give(con: duckdb.DuckDBPyConnection, relation: str, rows: list[dict[str, An
         unknown = set(row) - set(columns)
         assert not unknown, f"{relation} has no column {', '.join(sorted(unknown))}"
         landed = LANDED | {"landing_id": number} if relation.startswith("raw.") else {}
-        _insert(con, relation, columns, landed | row)
+        _insert(con, relation, columns, landed | row, raw_tables().get(relation, {}))
+    if "origin" in columns:
+        con.execute(f"update {relation} set origin = {read('machine_line', 'private_note')}")
 
 
 def _insert(
-    con: duckdb.DuckDBPyConnection, relation: str, columns: dict[str, str], row: dict[str, Any]
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    columns: dict[str, str],
+    row: dict[str, Any],
+    kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    values = {name: _plain(row[name]) for name in columns if name in row}
+    values = {name: _plain(row[name]) for name in columns if name in row and row[name] is not None}
     names = ", ".join(f'"{name}"' for name in values)
-    marks = ", ".join("?" * len(values))
+    marks = ", ".join(
+        read(kinds[name], "?::varchar") if kinds.get(name) in DERIVED else "?" for name in values
+    )
     con.execute(f"insert into {relation} ({names}) values ({marks})", list(values.values()))
 
 

@@ -3,56 +3,21 @@
 with
 
 documents as (
-    select entity, id, line from staging.quickbooks_sales_receipts
+    select entity, id, lines from staging.quickbooks_sales_receipts
     union all
-    select entity, id, line from staging.quickbooks_invoices
+    select entity, id, lines from staging.quickbooks_invoices
     union all
-    select entity, id, line from staging.quickbooks_payments
+    select entity, id, lines from staging.quickbooks_payments
     union all
-    select entity, id, line from staging.quickbooks_refund_receipts
+    select entity, id, lines from staging.quickbooks_refund_receipts
     union all
-    select entity, id, line from staging.quickbooks_credit_memos
+    select entity, id, lines from staging.quickbooks_credit_memos
     union all
-    select entity, id, line from staging.quickbooks_deposits
+    select entity, id, lines from staging.quickbooks_deposits
     union all
-    select entity, id, line from staging.quickbooks_purchases
+    select entity, id, lines from staging.quickbooks_purchases
     union all
-    select entity, id, line from staging.quickbooks_journal_entries
-),
-
-parsed as (
-    select
-        entity,
-        id,
-        from_json(
-            line,
-            '[{
-                "Id": "VARCHAR",
-                "Amount": "DECIMAL(20,6)",
-                "Description": "VARCHAR",
-                "DetailType": "VARCHAR",
-                "LinkedTxn": [{"TxnId": "VARCHAR", "TxnType": "VARCHAR"}],
-                "SalesItemLineDetail": {
-                    "ItemRef": {"value": "VARCHAR", "name": "VARCHAR"},
-                    "TaxCodeRef": {"value": "VARCHAR"},
-                    "Qty": "DECIMAL(20,6)",
-                    "UnitPrice": "DECIMAL(20,7)",
-                    "TaxInclusiveAmt": "DECIMAL(20,6)"
-                },
-                "DiscountLineDetail": {"DiscountAccountRef": {"value": "VARCHAR", "name": "VARCHAR"}},
-                "AccountBasedExpenseLineDetail": {
-                    "AccountRef": {"value": "VARCHAR", "name": "VARCHAR"},
-                    "TaxCodeRef": {"value": "VARCHAR"}
-                },
-                "DepositLineDetail": {"AccountRef": {"value": "VARCHAR", "name": "VARCHAR"}},
-                "JournalEntryLineDetail": {
-                    "PostingType": "VARCHAR",
-                    "AccountRef": {"value": "VARCHAR", "name": "VARCHAR"},
-                    "TaxCodeRef": {"value": "VARCHAR"}
-                }
-            }]'
-        ) as lines
-    from documents
+    select entity, id, lines from staging.quickbooks_journal_entries
 ),
 
 unnested as (
@@ -61,7 +26,7 @@ unnested as (
         id,
         generate_subscripts(lines, 1) as line_no,
         unnest(lines) as line
-    from parsed
+    from documents
 ),
 
 final as (
@@ -69,35 +34,7 @@ final as (
         entity,
         id,
         line_no,
-        line.Id as line_id,
-        coalesce(line.DetailType, 'LinkedTxn') as detail_type,
-        line.Amount as amount,
-        line.SalesItemLineDetail.ItemRef.value as item_id,
-        line.SalesItemLineDetail.ItemRef.name as item_name,
-        coalesce(
-            line.SalesItemLineDetail.TaxCodeRef.value,
-            line.AccountBasedExpenseLineDetail.TaxCodeRef.value,
-            line.JournalEntryLineDetail.TaxCodeRef.value
-        ) as tax_code_id,
-        line.SalesItemLineDetail.Qty as quantity,
-        line.SalesItemLineDetail.UnitPrice as unit_price,
-        line.SalesItemLineDetail.TaxInclusiveAmt as tax_inclusive_amount,
-        line.Description as description,
-        coalesce(
-            line.AccountBasedExpenseLineDetail.AccountRef.value,
-            line.DepositLineDetail.AccountRef.value,
-            line.JournalEntryLineDetail.AccountRef.value,
-            line.DiscountLineDetail.DiscountAccountRef.value
-        ) as account_id,
-        coalesce(
-            line.AccountBasedExpenseLineDetail.AccountRef.name,
-            line.DepositLineDetail.AccountRef.name,
-            line.JournalEntryLineDetail.AccountRef.name,
-            line.DiscountLineDetail.DiscountAccountRef.name
-        ) as account_name,
-        line.JournalEntryLineDetail.PostingType as posting_type,
-        line.LinkedTxn[1].TxnType as linked_type,
-        line.LinkedTxn[1].TxnId as linked_id
+        line.*
     from unnested
 )
 

@@ -3,33 +3,15 @@
 with
 
 documents as (
-    select entity, id, tax_line from staging.quickbooks_sales_receipts
+    select entity, id, tax_lines from staging.quickbooks_sales_receipts
     union all
-    select entity, id, tax_line from staging.quickbooks_invoices
+    select entity, id, tax_lines from staging.quickbooks_invoices
     union all
-    select entity, id, tax_line from staging.quickbooks_refund_receipts
+    select entity, id, tax_lines from staging.quickbooks_refund_receipts
     union all
-    select entity, id, tax_line from staging.quickbooks_credit_memos
+    select entity, id, tax_lines from staging.quickbooks_credit_memos
     union all
-    select entity, id, tax_line from staging.quickbooks_purchases
-),
-
-parsed as (
-    select
-        entity,
-        id,
-        from_json(
-            tax_line,
-            '[{
-                "Amount": "DECIMAL(20,6)",
-                "TaxLineDetail": {
-                    "TaxRateRef": {"value": "VARCHAR"},
-                    "TaxPercent": "DECIMAL(20,6)",
-                    "NetAmountTaxable": "DECIMAL(20,6)"
-                }
-            }]'
-        ) as tax_lines
-    from documents
+    select entity, id, tax_lines from staging.quickbooks_purchases
 ),
 
 unnested as (
@@ -37,8 +19,8 @@ unnested as (
         entity,
         id,
         generate_subscripts(tax_lines, 1) as line_no,
-        unnest(tax_lines) as tax_line
-    from parsed
+        unnest(tax_lines) as line
+    from documents
 ),
 
 final as (
@@ -46,10 +28,7 @@ final as (
         entity,
         id,
         line_no,
-        tax_line.TaxLineDetail.TaxRateRef.value as tax_rate_id,
-        tax_line.TaxLineDetail.TaxPercent as rate,
-        tax_line.TaxLineDetail.NetAmountTaxable as base,
-        tax_line.Amount as amount
+        line.*
     from unnested
 )
 

@@ -10,69 +10,24 @@ superseded as (
     where source = 'raw.quickbooks_refund_receipts'
 ),
 
-newest as (
-    select * from source
-    anti join superseded on source.landing_id = superseded.landing_id
-),
-
--- Of what is deleted now, the state that was known before.
 last_known as (
-    select max(landing_id) as landing_id
-    from source
-    where
-        not deleted_at_source
-        and id in (select newest.id from newest where newest.deleted_at_source)
-    group by id
-),
-
-known as (
-    select *, false as deleted from newest
-    where not deleted_at_source
-    union all
-    select source.*, true as deleted from source
-    semi join last_known on source.landing_id = last_known.landing_id
+    select landing_id from raw.last_known
+    where source = 'raw.quickbooks_refund_receipts'
 ),
 
 final as (
     select
-        connection,
+        source.connection,
         'RefundReceipt' as entity,
-        id,
-        sync_token,
-        created_at,
-        updated_at,
-        doc_number,
-        txn_date,
-        currency,
-        exchange_rate,
-        department_id,
-        department_name,
-        private_note,
-        linked_txn,
-        line,
-        customer_id,
-        customer_name,
-        customer_memo,
-        due_date,
-        global_tax,
-        total,
-        home_total,
-        total_tax,
-        txn_tax_code_id,
-        tax_line,
-        balance,
-        home_balance,
-        class_id,
-        payment_method_id,
-        payment_ref_num,
-        deposit_to_id,
-        deposit_to_name,
-        bill_country,
-        ship_country,
-        deleted,
-        fetched_at,
-        hash
-    from known
+        source.* exclude (
+            connection, payload, hash, deleted_at_source, fetched_at, landing_id
+        ),
+        last_known.landing_id is not null as deleted,
+        source.fetched_at,
+        source.hash
+    from source
+    anti join superseded on source.landing_id = superseded.landing_id
+    left join last_known on source.landing_id = last_known.landing_id
 )
 
 select * from final
