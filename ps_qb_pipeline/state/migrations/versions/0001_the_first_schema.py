@@ -15,6 +15,17 @@ depends_on = None
 
 def upgrade() -> None:
     """Bring the schema forward."""
+    _audit()
+    _connections()
+    _decisions()
+    _events()
+    _intents()
+    _intent_indexes()
+    _leases()
+
+
+def _audit() -> None:
+    """The audit chain."""
     op.create_table(
         "audit",
         sa.Column(
@@ -35,6 +46,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit")),
         sa.UniqueConstraint("hash", name=op.f("uq_audit_hash")),
     )
+
+
+def _connections() -> None:
+    """Connections and how far each has read."""
     op.create_table(
         "connections",
         sa.Column("name", sa.Text(), nullable=False),
@@ -55,6 +70,10 @@ def upgrade() -> None:
         sa.Column("updated_at", UtcTime(), nullable=False),
         sa.PrimaryKeyConstraint("connection", "resource", name=op.f("pk_cursors")),
     )
+
+
+def _decisions() -> None:
+    """Holds, identities and the inbox."""
     op.create_table(
         "holds",
         sa.Column("connection", sa.Text(), nullable=False),
@@ -92,6 +111,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_inbox_open", "inbox", ["connection", "handled_at", "seq"], unique=False)
     op.create_index("uq_inbox_event", "inbox", ["source", "event_id"], unique=True)
+
+
+def _events() -> None:
+    """The history of intents."""
     op.create_table(
         "intent_events",
         sa.Column(
@@ -112,6 +135,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_intent_events")),
     )
     op.create_index("ix_intent_events_key", "intent_events", ["realm", "key"], unique=False)
+
+
+def _intents() -> None:
+    """Intents, the write-ahead record."""
     op.create_table(
         "intents",
         sa.Column("realm", sa.Text(), nullable=False),
@@ -166,6 +193,10 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("realm", "key", name=op.f("pk_intents")),
     )
+
+
+def _intent_indexes() -> None:
+    """What keeps one live document a number and a source, and what makes intents quick to find."""
     op.create_index("ix_intents_order_key", "intents", ["realm", "order_key"], unique=False)
     op.create_index("ix_intents_run_id", "intents", ["run_id"], unique=False)
     op.create_index("ix_intents_source_key", "intents", ["realm", "source_key"], unique=False)
@@ -191,6 +222,10 @@ def upgrade() -> None:
             "operation = 'create' and role in ('sale', 'payment', 'refund', 'customer', 'item') and state <> 'DROPPED'"
         ),
     )
+
+
+def _leases() -> None:
+    """Leases."""
     op.create_table(
         "leases",
         sa.Column("name", sa.Text(), nullable=False),
