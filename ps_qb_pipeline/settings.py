@@ -101,6 +101,10 @@ class ShopSettings(_Model):
         default="", description="The environment variable that holds the secret of the shop's webhooks."
     )
 
+    write_back: bool = Field(
+        default=False, description="Whether an order's note names the document that it became."
+    )
+
     _check_url = field_validator("url")(_web_address)
 
     @property
@@ -112,6 +116,11 @@ class ShopSettings(_Model):
     def webhook_secret(self) -> str | None:
         """The secret that the shop signs its webhooks with, if it sends any."""
         return _secret(self.webhook_secret_env) if self.webhook_secret_env else None
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether the shop is expected to send webhooks."""
+        return bool(os.environ.get(self.webhook_secret_env)) if self.webhook_secret_env else False
 
 
 class BooksLimits(_Model):
@@ -173,6 +182,11 @@ class BooksSettings(_Model):
     def webhook_verifier(self) -> str | None:
         """The verifier token that Intuit signs webhooks with, if the app has any."""
         return _secret(self.webhook_verifier_env) if self.webhook_verifier_env else None
+
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether Intuit is expected to send webhooks."""
+        return bool(os.environ.get(self.webhook_verifier_env)) if self.webhook_verifier_env else False
 
 
 LineKind = Literal["payment", "refund", "chargeback", "fee", "reserve", "exchange", "adjustment", "payout"]

@@ -1,5 +1,5 @@
 -- Every unresolved exception with its money, age, owner and the next step.
--- Grain: one row per difference, missing or surplus document, and held source.
+-- Grain: one row per difference, missing or surplus document, held source, and disagreement of a payout.
 with
 
 shop_objects as (
@@ -224,6 +224,14 @@ found as (
         and ledger_findings.order_id not in (select held_orders.order_id from held_orders)
 ),
 
+providers as (
+    select
+        'payout' as origin,
+        'provider' as side,
+        *
+    from recon.payout_exceptions
+),
+
 gathered as (
     select * from differences
     union all by name
@@ -234,6 +242,8 @@ gathered as (
     select * from held
     union all by name
     select * from found
+    union all by name
+    select * from providers
 ),
 
 aged as (
@@ -254,7 +264,8 @@ final as (
     select
         md5(concat_ws(
             '|', aged.code, aged.side, aged.object_type, aged.document_key,
-            aged.books_entity, aged.books_id, aged.order_id, aged.reference
+            aged.books_entity, aged.books_id, aged.order_id, aged.reference,
+            if(aged.origin = 'payout', aged.doc_number, null)
         )) as id,
         aged.code,
         coalesce(codes.severity, 'B') as severity,

@@ -18,11 +18,28 @@ from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.money import ZERO, to_minor
 from ps_qb_pipeline.accounting.payments import Methods
 from ps_qb_pipeline.accounting.policy import Policy
+from ps_qb_pipeline.accounting.tax_modes import GlobalTax
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a provider kept back or paid on its own account within a payout.
+
+    A positive amount is a cost to the shop or money that is withheld, a negative one comes back.
+    """
+
+    kind: Literal["fee", "chargeback", "reserve", "exchange", "adjustment"]
+    amount: Decimal
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """One payout of a provider, in ``currency``; ``received_home`` when the bank got home currency."""
+    """One payout of a provider, in ``currency``; ``received_home`` when the bank got home currency.
+
+    ``charges``, where they are known line by line, take the place of ``fees`` and of documents for
+    chargebacks: each is a line of the one purchase.
+    """
 
     id: str
     currency: str
@@ -35,6 +52,7 @@ class Payout:
     received_home: Decimal | None = None
     chargebacks: Decimal = ZERO
     id_shop: int = 0
+    charges: tuple[Charge, ...] = ()
 
 
 class RollForward(NamedTuple):
@@ -73,9 +91,11 @@ def settle(
         return Settlement((), _rolled("", payout, opening), (_unmapped(payout),))
     account = method.setting.account.replace("{CUR}", payout.currency)
     rate = carrying_rate if payout.currency != policy.home_currency else None
-    documents = []
-    if payout.fees:
-        fees = method.setting.fees_account or policy.accounts.fees
+    fees = method.setting.fees_account or policy.accounts.fees
+    documents = (
+        [_charged(payout, policy, account, rate, fees)] if any(c.amount for c in payout.charges) else []
+    )
+    if payout.fees and not payout.charges:
         documents.append(
             _document(
                 payout,
@@ -93,22 +113,62 @@ def settle(
         documents.append(_exchange(payout, policy, account, rate, payout.received_home))
     elif payout.net:
         bank = policy.accounts.bank.replace("{CUR}", payout.currency)
+        # A provider may take back more than it owes: then the money goes the other way.
+        source, target = (account, bank) if payout.net > 0 else (bank, account)
         documents.append(
             _document(
-                payout,
-                policy,
-                "Transfer",
-                "payout",
-                "PST",
-                payout.net,
-                rate,
-                from_account=account,
-                to_account=bank,
+                payout, policy, "Transfer", "payout", "PST", abs(payout.net), rate,
+                from_account=source, to_account=target,
             )
-        )
+        )  # fmt: skip
     rolled = _rolled(account, payout, opening)
     findings = () if not rolled.closing else (_not_zero(payout, rolled),)
     return Settlement(tuple(identity.with_note(document) for document in documents), rolled, findings)
+
+
+def _charged(payout: Payout, policy: Policy, account: str, rate: Decimal | None, fees: str) -> Document:
+    """Everything that the provider charged as one purchase, each kind on its account.
+
+    QuickBooks takes no purchase below zero: when more came back than was charged it is a journal entry.
+    """
+    accounts = {
+        "chargeback": policy.accounts.chargebacks,
+        "reserve": policy.accounts.reserves.replace("{CUR}", payout.currency),
+        "exchange": policy.accounts.exchange,
+    }
+    charges = [charge for charge in payout.charges if charge.amount]
+    total = sum((charge.amount for charge in charges), ZERO)
+    if total > 0:
+        lines = tuple(
+            Line(
+                "account",
+                "",
+                charge.amount,
+                policy.fees_tax_code,
+                description=charge.description,
+                account=accounts.get(charge.kind, fees),
+            )
+            for charge in charges
+        )
+        return _document(
+            payout, policy, "Purchase", "fee", "PSF", total, rate, from_account=account, lines=lines
+        )
+    sides = [(accounts.get(charge.kind, fees), charge.amount, charge.description) for charge in charges]
+    if total:
+        sides.append((account, -total, "left on the account"))
+    entries = tuple(
+        Line(
+            "account",
+            "",
+            abs(amount),
+            description=words,
+            account=name,
+            posting="debit" if amount > 0 else "credit",
+        )
+        for name, amount, words in sides
+    )
+    debits = sum((line.amount for line in entries if line.posting == "debit"), ZERO)
+    return _document(payout, policy, "JournalEntry", "fee", "PSF", debits, rate, lines=entries)
 
 
 def _rolled(account: str, payout: Payout, opening: Decimal) -> RollForward:
@@ -153,9 +213,17 @@ def _document(
         exchange_rate=rate,
         home_total=home_amount(total, rate, policy.home_currency),
         location=policy.locations.get(payout.id_shop, ""),
+        global_tax=_global_tax(policy) if kind == "Purchase" else "",
         memo=f"payout {payout.id}",
         **more,
     )
+
+
+def _global_tax(policy: Policy) -> GlobalTax:
+    """How tax stands in a purchase: outside the US every line has a code, or the document has no tax."""
+    if not policy.tax_mode.startswith("GLOBAL"):
+        return ""
+    return "TaxExcluded" if policy.fees_tax_code else "NotApplicable"
 
 
 def _exchange(payout: Payout, policy: Policy, account: str, rate: Decimal, received: Decimal) -> Document:

@@ -122,6 +122,7 @@ class Accounts:
     chargebacks: str = "Chargebacks"
     fees: str = "Payment processing fees"
     exchange: str = "Exchange gain or loss"
+    reserves: str = "Clearing:Reserves {CUR}"
     deferred_income: str = "Deferred income"
     bank: str = "Bank:Main {CUR}"
     holding: str = "Clearing:Unproved payments {CUR}"

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from ps_qb_pipeline.cli import closing, operations
+from ps_qb_pipeline.cli import closing, deliveries, operations
 from ps_qb_pipeline.cli.gateway import gateway
 from ps_qb_pipeline.cli.options import AS_JSON, CONNECTION, clear_errors, runtime_named
 from ps_qb_pipeline.settings import Settings
@@ -256,18 +256,19 @@ def demo(shops: tuple[str, ...], orders: int, retail_data: Path | None, out: Pat
 
 @main.command()
 @click.option("--port", default=3000, type=PORT, show_default=True, help="The web UI's port.")
+@click.option("--gateway-port", default=8790, type=PORT, show_default=True, help="The gateway's port.")
 @click.option(
     "--sandbox/--no-sandbox", "with_sandbox", default=True, help="Whether to serve the sandbox shop too."
 )
 @clear_errors
-def up(port: int, with_sandbox: bool) -> None:
-    """Web UI, daemon and sandbox, until interrupted."""
+def up(port: int, gateway_port: int, with_sandbox: bool) -> None:
+    """Web UI, daemon, gateway and sandbox, until interrupted."""
     from ps_qb_pipeline.cli import up as service
 
-    sys.exit(service.run(Settings(), port=port, with_sandbox=with_sandbox))
+    sys.exit(service.run(Settings(), port=port, gateway_port=gateway_port, with_sandbox=with_sandbox))
 
 
-for command in (*operations.COMMANDS, *closing.COMMANDS, gateway):
+for command in (*operations.COMMANDS, *closing.COMMANDS, *deliveries.COMMANDS, gateway):
     main.add_command(command)
 
 

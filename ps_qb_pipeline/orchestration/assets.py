@@ -77,7 +77,9 @@ def connection_assets(
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets of one connection, in the order of the way of an order."""
     shop = [model for model in models.values() if model.name.startswith("staging.prestashop_")]
-    books = [model for model in models.values() if model.name.startswith("staging.quickbooks_")]
+    books = [
+        model for model in models.values() if model.name.startswith(("staging.quickbooks_", "staging.files_"))
+    ]
     return [
         _shop(runtime),
         _models(runtime, "staging", "staging", shop, contracts),
@@ -87,7 +89,20 @@ def connection_assets(
         _models(runtime, "books_staging", "books", books, contracts),
         _models(runtime, "recon", "recon", [m for m in models.values() if m.schema == "recon"], contracts),
         _models(runtime, "marts", "marts", [m for m in models.values() if m.schema == "marts"], contracts),
+        *_files(runtime),
     ]
+
+
+def _files(runtime: Runtime) -> list[dg.AssetSpec]:
+    """What people deliver by psqb payout and psqb bank, landed by no job."""
+    return [
+        spec(runtime, relation, "files", {"csv", "duckdb"}, f"{words}, as delivered. Grain: {grain}.")
+        for relation, words, grain in (
+            ("raw.files_payout_lines", "The lines of payment providers' payout files", "one row per line and state of it"),
+            ("raw.files_payout_approvals", "Payouts that a person approved, with their documents", "one row per payout"),
+            ("raw.files_bank_lines", "The bookings of bank statements", "one row per booking and state of it"),
+        )
+    ]  # fmt: skip
 
 
 def spec(

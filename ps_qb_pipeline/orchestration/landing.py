@@ -20,6 +20,7 @@ from ps_qb_pipeline.prestashop.rows import Poisoned, Record
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
 from ps_qb_pipeline.quickbooks.mirror import MirrorRow
 from ps_qb_pipeline.state.cursors import Cursors
+from ps_qb_pipeline.statements import approvals, bank_files, payout_files
 from ps_qb_pipeline.warehouse import raw
 
 SHOP = "prestashop"
@@ -30,7 +31,12 @@ def raw_tables() -> dict[str, Mapping[str, str]]:
     """Every raw table with its columns, so that what was never landed can be made, empty."""
     shop = {f"raw.{SHOP}_{name}": resource.columns for name, resource in RESOURCES.items()}
     books = {f"raw.{BOOKS}_{entity.table}": entity.types for entity in ENTITIES.values()}
-    return {**shop, **books}
+    files = {
+        payout_files.TABLE: payout_files.COLUMNS,
+        bank_files.TABLE: bank_files.COLUMNS,
+        approvals.TABLE: approvals.COLUMNS,
+    }
+    return {**shop, **books, **files}
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from ps_qb_pipeline.quickbooks.references import NEEDED, References
 from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
+from ps_qb_pipeline.statements import approvals
 from ps_qb_pipeline.validation import holds, sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract
@@ -146,6 +147,8 @@ def make_ledger(
             progress=lambda done, total: runtime.progress("orders", done, total),
         )
         logger.info("%s: %d orders translated in %.1f s", runtime.name, result.orders, result.seconds)
+        prepare(con)
+        approvals.book(con)
         before_books = {c.table: c for c in guarding if c.table.startswith((f"staging.{SHOP}_", "ledger."))}
         gate = holds.gate(con, before_books, now=datetime.now(UTC))
         wanted = {contract.table for contract in contracts}

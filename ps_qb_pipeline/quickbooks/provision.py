@@ -56,6 +56,7 @@ _POLICY_ACCOUNTS: tuple[tuple[str, AccountKind], ...] = (
     ("chargebacks", "expense"),
     ("fees", "fees"),
     ("exchange", "exchange"),
+    ("reserves", "bank"),
     ("bank", "bank"),
     ("holding", "bank"),
 )

@@ -166,9 +166,7 @@ def prepare(
     """
     for table, columns in tables.items():
         # Ids of the books are texts, those of the shop numbers.
-        raw.create_table(
-            con, table, columns, id_type="text" if table.startswith("raw.quickbooks_") else "int"
-        )
+        raw.create_table(con, table, columns)
     create_tables(con)
     present = _relations(con)
     for model in (models if models is not None else load_models()).values():

@@ -19,9 +19,10 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "settings": {"accounting", "errors"},
     **{room: EVERYWHERE | {"accounting"} for room in DATA_ROOMS},
+    "statements": EVERYWHERE | {"accounting", "warehouse"},
     **dict.fromkeys(("validation", "posting", "reports"), EVERYWHERE | WORK_ROOMS),
     "gateway": EVERYWHERE | {"state", "reports", "posting"},
-    "orchestration": EVERYWHERE | WORK_ROOMS | {"validation", "posting", "reports", "gateway"},
+    "orchestration": EVERYWHERE | WORK_ROOMS | {"validation", "posting", "reports", "gateway", "statements"},
     "definitions": EVERYWHERE | {"orchestration", "validation", "warehouse"},
 }
 HEAVY = {"great_expectations", "pandas", "matplotlib", "altair", "vl_convert", "numpy"}

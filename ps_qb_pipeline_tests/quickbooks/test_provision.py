@@ -60,7 +60,7 @@ def test_what_is_there_already_is_used_whatever_its_case():
     assert "Sales of goods" not in {step.name for step in steps}
     names = [step.name for step in steps if step.entity == "Account"]
     parents = [name for name in names if name.startswith("Clearing") and "Unproved" not in name]
-    assert parents == ["Clearing", "Clearing:Stripe EUR"]
+    assert parents == ["Clearing", "Clearing:Reserves EUR", "Clearing:Stripe EUR"]
 
 
 def problems(policy=POLICY, currencies=(), **preferences):

@@ -8,8 +8,7 @@ import duckdb
 import pytest
 
 from ps_qb_pipeline.errors import SettingsError, StorageError
-from ps_qb_pipeline.prestashop.resources import RESOURCES
-from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.orchestration.landing import raw_tables
 from ps_qb_pipeline.warehouse import models
 from ps_qb_pipeline.warehouse.tables import TABLES
 
@@ -30,12 +29,6 @@ def root(tmp_path):
 
     write.dir = tmp_path
     return write
-
-
-def raw_tables():
-    shop = {f"raw.prestashop_{name}": resource.columns for name, resource in RESOURCES.items()}
-    books = {f"raw.quickbooks_{entity.table}": entity.types for entity in ENTITIES.values()}
-    return shop | books
 
 
 def test_folder_prefix_and_stem_make_the_name(root):

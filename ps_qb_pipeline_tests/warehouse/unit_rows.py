@@ -14,8 +14,7 @@ from typing import Any
 
 import duckdb
 
-from ps_qb_pipeline.prestashop.resources import RESOURCES
-from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.orchestration.landing import raw_tables
 from ps_qb_pipeline.warehouse import models
 from ps_qb_pipeline.warehouse.derived import DERIVED, read
 
@@ -27,13 +26,6 @@ LANDED = {
     "fetched_at": "2026-01-01 00:00:00+00",
 }
 VARIABLES = {"as_of": "2026-10-31", "home_currency": "EUR"}
-
-
-def raw_tables() -> dict[str, Any]:
-    """Every raw table of both systems with its columns."""
-    shop = {f"raw.prestashop_{name}": resource.columns for name, resource in RESOURCES.items()}
-    books = {f"raw.quickbooks_{entity.table}": entity.types for entity in ENTITIES.values()}
-    return shop | books
 
 
 def differences(model: models.Model, unit: dict[str, Any], loaded: dict[str, models.Model]) -> dict[str, Any]:
