@@ -8,6 +8,7 @@ A lost update or void is read by its id. What does not: the sending (``sending``
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
@@ -200,11 +201,34 @@ def _find(worker: Worker, taken: Sequence[Intent]) -> dict[str, list[Row]]:
                 if row is not None:
                     found.setdefault(intent.key, {})[str(row["Id"])] = row
         creations = [intent for intent in mine if intent.operation == "create"]
+        sought = _Sought(entity, creations)
         for row in candidates(worker, entity, creations):
-            for intent in creations:
-                if _fits(intent, row):
-                    found.setdefault(intent.key, {})[str(row["Id"])] = row
+            for key in sought.fitting(row):
+                found.setdefault(key, {})[str(row["Id"])] = row
     return {key: list(rows.values()) for key, rows in found.items()}
+
+
+class _Sought:
+    """Lost creations of one entity, by everything that a row of theirs would carry."""
+
+    def __init__(self, entity: str, creations: Iterable[Intent]) -> None:
+        self.entity = entity
+        self.by_mark: dict[object, list[str]] = {}
+        for intent in creations:
+            for mark in self._marks(json.loads(intent.body), intent.doc_number or ""):
+                self.by_mark.setdefault(mark, []).append(intent.key)
+
+    def fitting(self, row: Row) -> set[str]:
+        """The keys of the creations that may have made this row."""
+        marks = self._marks(row, echo.number_of(self.entity, row))
+        return {key for mark in marks for key in self.by_mark.get(mark, ())}
+
+    def _marks(self, content: Mapping[str, object], number: str) -> list[object]:
+        if self.entity in {"Customer", "Item"}:
+            return [_text(content.get("DisplayName" if self.entity == "Customer" else "Name"))]
+        key = echo.identity(content.get("PrivateNote"))
+        numbered = [] if self.entity in echo.NO_NUMBER else [number]
+        return [key, *numbered] if key else [*numbered]
 
 
 def _maybe_deleted(worker: Worker, missing: Sequence[Intent]) -> set[str]:
@@ -239,17 +263,6 @@ def _read(worker: Worker, entity: str, qbo_id: str) -> Row | None:
         raise
 
 
-def _fits(intent: Intent, row: Row) -> bool:
-    if intent.entity in {"Customer", "Item"}:
-        name = "DisplayName" if intent.entity == "Customer" else "Name"
-        return _text(json.loads(intent.body).get(name)) == _text(row.get(name))
-    if echo.is_ours(intent, row):
-        return True
-    return intent.entity not in echo.NO_NUMBER and echo.number_of(intent.entity, row) == (
-        intent.doc_number or ""
-    )
-
-
 def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list[Row]:
     """Rows that a query or the change feed names for these creations; deleted ones left out."""
     if not creations:
@@ -258,6 +271,8 @@ def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list
     for where in _conditions(entity, creations):
         worker.requests += 1
         rows.update((str(row["Id"]), row) for row in worker.books.query_all(entity, where))
+    if _all_found_once(creations, rows.values()):
+        return list(rows.values())
     sent = [intent.first_sent_at for intent in creations if intent.first_sent_at is not None]
     since = min(sent, default=worker.clock.now()) - CDC_MARGIN
     # The feed sees a new document at once where a query may lag; it reaches back a month.
@@ -267,6 +282,16 @@ def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list
             if row.get("status") != "Deleted":
                 rows.setdefault(str(row["Id"]), row)
     return list(rows.values())
+
+
+def _all_found_once(creations: Sequence[Intent], rows: Iterable[Row]) -> bool:
+    """Whether the query alone has answered: what was sent once and is there cannot be there twice.
+
+    The feed of an hour of backfill holds thousands of documents; after most kills nobody needs it.
+    """
+    seen = Counter(echo.identity(row.get("PrivateNote")) for row in rows)
+    keys = [echo.identity(json.loads(one.body).get("PrivateNote")) for one in creations]
+    return all(key and seen[key] == 1 for key in keys) and all(one.attempts == 1 for one in creations)
 
 
 def _conditions(entity: str, creations: Sequence[Intent]) -> list[str]:
