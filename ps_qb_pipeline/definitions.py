@@ -7,7 +7,7 @@ See https://docs.dagster.io/api/dagster/definitions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
@@ -17,15 +17,19 @@ from ps_qb_pipeline.orchestration.expectations import (
     expectation_job,
     nightly_expectations,
 )
-from ps_qb_pipeline.orchestration.jobs import asset_jobs
-from ps_qb_pipeline.orchestration.report_assets import month_job, report_assets, report_schedules
+from ps_qb_pipeline.orchestration.jobs import asset_jobs, follow_up_job
+from ps_qb_pipeline.orchestration.live_jobs import books_sensor, live_job, live_sensor, mirror_job
+from ps_qb_pipeline.orchestration.report_assets import (
+    PERIOD_TABLES,
+    month_job,
+    report_assets,
+    report_schedules,
+)
 from ps_qb_pipeline.orchestration.runtime import Runtime
-from ps_qb_pipeline.orchestration.sensors import change_sensor, nightly
+from ps_qb_pipeline.orchestration.schedules import nightly
 from ps_qb_pipeline.settings import Settings, connections
-from ps_qb_pipeline.validation.rules import load_contracts
+from ps_qb_pipeline.validation.rules import Contract, load_contracts
 from ps_qb_pipeline.warehouse.models import load_models
-
-SENSOR_SECONDS = 15
 
 
 def build_defs(
@@ -40,25 +44,43 @@ def build_defs(
     runtimes |= dict(overrides or {})
     models, contracts = load_models(), load_contracts()
     expected = {name: expectation_checks(one, contracts) for name, one in runtimes.items()}
+    later = [check for checks in expected.values() for check in checks]
+    regular = asset_jobs(runtimes, without=later)
+    live = {name: _live(one, regular, list(contracts.values()), later) for name, one in runtimes.items()}
     return dg.Definitions(
         assets=[
             asset
             for one in runtimes.values()
             for asset in (*connection_assets(one, models, contracts), *report_assets(one, models))
         ],
-        asset_checks=[check for checks in expected.values() for check in checks],
+        asset_checks=later,
         jobs=[
-            *asset_jobs(runtimes, without=[check for checks in expected.values() for check in checks]),
+            *regular,
+            *(job for jobs, _ in live.values() for job in jobs),
             *(expectation_job(one, expected[name]) for name, one in runtimes.items()),
             *(month_job(one) for one in runtimes.values()),
         ],
-        sensors=[change_sensor(one, seconds=SENSOR_SECONDS) for one in runtimes.values()],
+        sensors=[sensor for _, sensors in live.values() for sensor in sensors],
         schedules=[
             schedule
             for one in runtimes.values()
             for schedule in (nightly(one), nightly_expectations(one), *report_schedules(one))
         ],
     )
+
+
+def _live(
+    runtime: Runtime,
+    regular: Sequence[dg.UnresolvedAssetJobDefinition],
+    contracts: Sequence[Contract],
+    later: Sequence[dg.AssetChecksDefinition],
+) -> tuple[list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition], list[dg.SensorDefinition]]:
+    """What posts orders as they are paid, and what follows it: jobs and the sensors that start them."""
+    posts, looks = live_job(runtime, contracts), mirror_job(runtime)
+    proves = follow_up_job(runtime.name, without=later, apart=PERIOD_TABLES)
+    (loads,) = (job for job in regular if job.name == f"order_to_cash_{runtime.name}")
+    sensors = [live_sensor(runtime, [posts, loads]), books_sensor(runtime, [looks, proves])]
+    return [posts, looks, proves], sensors
 
 
 defs = build_defs()

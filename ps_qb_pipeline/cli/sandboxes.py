@@ -11,9 +11,11 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import httpx
 
 from ps_qb_pipeline.cli.processes import sandbox
 from ps_qb_pipeline.errors import Busy, SettingsError, StorageError
@@ -40,6 +42,20 @@ def put_credentials(names: tuple[str, ...]) -> None:
     """Set the sandbox credentials for this process and its children."""
     for name in names:
         os.environ.update(credentials(name))
+
+
+def present(settings: Settings) -> tuple[str, ...]:
+    """The sandbox connections that this installation still has."""
+    return tuple(name for name in COMPANY if (settings.defs_dir / name / "defs.yaml").exists())
+
+
+def send_webhooks(name: str, ready: Mapping[str, str], gateway_url: str) -> None:
+    """Have the sandbox of ``name`` tell the gateway of every change, as shop and as QuickBooks."""
+    given, prefix = credentials(name), name.upper()
+    shop = {"url": f"{gateway_url}/webhooks/prestashop/{name}", "secret": given[f"{prefix}_WEBHOOK_SECRET"]}
+    books = {"url": f"{gateway_url}/webhooks/quickbooks", "verifier": given[f"{prefix}_WEBHOOK_VERIFIER"]}
+    for side, told in (("shop_url", shop), ("books_url", books)):
+        httpx.put(f"{ready[side]}/_control", json={"webhooks": told}, timeout=30).raise_for_status()
 
 
 def sandbox_connection(settings: Settings, name: str) -> Connection:

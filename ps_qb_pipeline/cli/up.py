@@ -1,4 +1,4 @@
-"""``psqb up``: web server, daemon and sandbox as one thing to start and stop.
+"""``psqb up``: web server, daemon, gateway and sandbox as one thing to start and stop.
 
 What lives here: starting them in order, showing where they are, stopping all when one ends. What does
 not: what they do. A production installation runs them as services instead (docs/operations.md).
@@ -23,20 +23,25 @@ from ps_qb_pipeline.settings import Settings
 from ps_qb_pipeline.state.database import open_control_plane
 
 READY_SECONDS = 120
+PSQB = (sys.executable, "-m", "ps_qb_pipeline.cli.main")
 
 
-def run(settings: Settings, *, port: int, with_sandbox: bool) -> int:
+def run(settings: Settings, *, port: int, gateway_port: int, with_sandbox: bool) -> int:
     """Serve until interrupted; the exit code is 0 then, 1 when a process ended by itself."""
     signal.signal(signal.SIGTERM, _interrupt)
     with contextlib.ExitStack() as stack:
         stack.enter_context(sandboxes.alone(settings))
-        _refuse_taken(port)
+        _refuse_taken(port, "--port")
+        _refuse_taken(gateway_port, "--gateway-port")
         home = initialise(settings)
         open_control_plane(settings.control_plane_url).dispose()
+        gateway_url = f"http://127.0.0.1:{gateway_port}"
         if with_sandbox:
-            sandboxes.put_credentials(("boutique", "retail"))
-            for name in ("boutique", "retail"):
+            names = sandboxes.present(settings)
+            sandboxes.put_credentials(names)
+            for name in names:
                 ready = stack.enter_context(sandboxes.running(settings, name))
+                sandboxes.send_webhooks(name, ready, gateway_url)
                 click.echo(f"sandbox {name}: shop {ready['shop_url']}, books {ready['books_url']}")
         logs = settings.home.absolute() / "logs"
         environment = {"DAGSTER_HOME": str(home), "PSQB_HOME": str(settings.home.absolute())}
@@ -45,6 +50,7 @@ def run(settings: Settings, *, port: int, with_sandbox: bool) -> int:
         services = {
             "web server": [str(tools / "dagster-webserver"), *workspace, "-h", "127.0.0.1", "-p", str(port)],
             "daemon": [str(tools / "dagster-daemon"), "run", *workspace],
+            "gateway": [*PSQB, "gateway", "--port", str(gateway_port)],
         }
         processes = {}
         for name, command in services.items():
@@ -52,6 +58,9 @@ def run(settings: Settings, *, port: int, with_sandbox: bool) -> int:
             stack.callback(stop, process)
             processes[name] = process
         _wait_for(port, processes["web server"])
+        click.echo(
+            f"Gateway: {gateway_url}/webhooks/prestashop/<connection>, {gateway_url}/webhooks/quickbooks"
+        )
         click.echo(f"Web UI: http://127.0.0.1:{port}  (logs in {logs}; Ctrl-C stops everything)")
         return _watch(processes)
 
@@ -60,13 +69,15 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _refuse_taken(port: int) -> None:
+def _refuse_taken(port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise ProcessFailed(f"port {port} is taken; choose another: psqb up --port {port + 1}") from error
+            raise ProcessFailed(
+                f"port {port} is taken; choose another: psqb up {option} {port + 1}"
+            ) from error
 
 
 def _wait_for(port: int, process: Any) -> None:

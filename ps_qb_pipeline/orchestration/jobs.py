@@ -52,6 +52,21 @@ def asset_jobs(
     return jobs
 
 
+def follow_up_job(
+    name: str, *, without: Iterable[dg.AssetChecksDefinition] = (), apart: Iterable[str] = ()
+) -> dg.UnresolvedAssetJobDefinition:
+    """The proof of what live runs posted: as reconcile, without ``apart``, whose reading is metered."""
+    checks = dg.AssetSelection.checks(*(key for definition in without for key in definition.check_keys))
+    metered = dg.AssetSelection.assets(*(dg.AssetKey([name, *relation.split(".")]) for relation in apart))
+    return dg.define_asset_job(
+        f"follow_up_{name}",
+        selection=dg.AssetSelection.groups(*(f"{name}_{layer}" for layer in PROOF)) - checks - metered,
+        description=f"Reads what changed in the books and proves what live runs posted. {name}.",
+        executor_def=dg.in_process_executor,
+        tags={"dagster/priority": "-1"},
+    )
+
+
 def _config(kind: str, connections: list[str]) -> dict[str, Any] | None:
     """A full refresh reads everything again; a reconciliation reads every month that is looked at."""
     steps = {"full_refresh": ("shop", "ledger", "books", "periods"), "reconcile": ("periods",)}

@@ -142,6 +142,7 @@ def extract(
         if ids is not None:
             run.prepare(max_age=_DAY)
             run.read_orders(set(ids), {})
+            run.read_unknown_products()
         else:
             run.prepare(max_age=0 if full else _DAY)
             loaded = run.load(again=full)
@@ -165,6 +166,7 @@ class Extraction:
         self.result = ExtractResult()
         self._about: dict[str, Any] = {}
         self._refreshed: set[str] = set()
+        self._sold: set[int] = set()
 
     # What is known about the shop
 
@@ -374,6 +376,7 @@ class Extraction:
             ("addresses", "id", sorted(_addresses(values))),
         ]
         found = self._read_each(wanted)
+        self._sold |= {row.values["product_id"] for row in found["order_details"]} - {None, 0}
         rules = {row.values["id_cart_rule"] for row in found["order_cart_rules"]} - {None, 0}
         if rules:
             self._read_each([("cart_rules", "id", sorted(rules))])
@@ -441,6 +444,13 @@ class Extraction:
         if unknown:
             self._about["known"] = known
             self.cursors.commit("shop", self._about)
+
+    def read_unknown_products(self) -> None:
+        """Reads the products of the orders read so far that have never been seen: made since the last poll."""
+        known = self.warehouse.known_of("products", "id", sorted(self._sold)).keys() if self._sold else set()
+        new = self._sold - known
+        if new:
+            self._read_each([("products", "id", sorted(new)), ("combinations", "id_product", sorted(new))])
 
     # Landing
 

@@ -1,0 +1,386 @@
+"""The live path: from the hints in the inbox to documents in the books, for the orders concerned alone.
+
+What lives here: one round (read, land, translate, gate, post, tick off) and the going on while more
+arrives. What does not: Dagster (``live_jobs``), where hints come from (``hints``, ``gateway``).
+
+A round reads whole orders by their ids, so that it needs no cursor and moves none. Hints are ticked off
+at its end: a run that dies at any moment leaves them open, and the next one does the same again, which
+changes nothing that was done. Nothing heavy is imported here; what a round costs is paid a hundred
+times a day.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from sqlalchemy import select
+
+from ps_qb_pipeline.accounting.documents import (
+    Customer,
+    Document,
+    Item,
+    customer_from_json,
+    from_json,
+    item_from_json,
+)
+from ps_qb_pipeline.orchestration.hints import concerned
+from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
+from ps_qb_pipeline.orchestration.live_landing import LiveLanding
+from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.posting.confirming import Confirmation, confirm
+from ps_qb_pipeline.posting.protocol import PostingResult, post
+from ps_qb_pipeline.prestashop import writeback
+from ps_qb_pipeline.prestashop.extract import extract
+from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.quickbooks.limiter import Priority
+from ps_qb_pipeline.quickbooks.references import NEEDED, References
+from ps_qb_pipeline.state.cursors import Cursors
+from ps_qb_pipeline.state.database import reading
+from ps_qb_pipeline.state.inbox import Event, Inbox
+from ps_qb_pipeline.state.intents import IN_FLIGHT, PLANNED
+from ps_qb_pipeline.state.tables import intents
+from ps_qb_pipeline.validation import holds
+from ps_qb_pipeline.validation.rules import Contract
+from ps_qb_pipeline.warehouse import ledger, models, tables
+
+logger = logging.getLogger(__name__)
+
+MOST = 500
+"""Hints of one round; what is more waits for the next."""
+LINGER_SECONDS = 6.0
+"""How long a run waits for more: longer than the sensor's own pause, so that no hint falls between."""
+LONGEST_SECONDS = 120.0
+"""After so long a run ends, and the next one is another process: nothing grows for ever."""
+LOOK_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round did; ``seconds`` by phase, ``first`` and ``last`` of the hints that it handled."""
+
+    began: float
+    hints: int = 0
+    first: int = 0
+    last: int = 0
+    orders: int = 0
+    documents: int = 0
+    created: int = 0
+    waiting: dict[str, str] = field(default_factory=dict)
+    stopped: str = ""
+    told: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add what the block takes to a phase."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What may be posted now, and the names and cards that it takes."""
+
+    documents: Sequence[Document] = ()
+    customers: Sequence[Customer] = ()
+    items: Sequence[Item] = ()
+    names: References | None = None
+    cards: Mapping[tuple[str, str], Sequence[dict[str, Any]]] = field(default_factory=dict)
+
+
+def run_live(
+    runtime: Runtime,
+    contracts: Sequence[Contract],
+    *,
+    run_id: str,
+    wanted_elsewhere: Callable[[], bool] = lambda: False,
+    linger: float = LINGER_SECONDS,
+    longest: float = LONGEST_SECONDS,
+) -> list[Round]:
+    """Rounds until nothing has come for ``linger`` seconds, ``longest`` have passed, or somebody waits.
+
+    ``wanted_elsewhere`` says that another run waits for this one's place. The first round is made even
+    without hints: it takes up what an earlier run left unfinished.
+    """
+    inbox = Inbox(runtime.engine)
+    began = quiet_since = time.monotonic()
+    rounds = [make_round(runtime, inbox, contracts, run_id=run_id)]
+    while time.monotonic() - began < longest and not rounds[-1].stopped:
+        if inbox.depth(runtime.name, source=SHOP).count:
+            rounds.append(make_round(runtime, inbox, contracts, run_id=run_id))
+            quiet_since = time.monotonic()
+        elif time.monotonic() - quiet_since >= linger or wanted_elsewhere():
+            break
+        else:
+            time.sleep(LOOK_SECONDS)
+    return rounds
+
+
+def make_round(runtime: Runtime, inbox: Inbox, contracts: Sequence[Contract], *, run_id: str) -> Round:
+    """One round over the hints that wait. Raises what stops it; the hints then stay open."""
+    made = Round(began=time.time())
+    events = inbox.claim(runtime.name, by=run_id, source=SHOP, limit=MOST)
+    if events:
+        made.hints, made.first, made.last = len(events), events[0].seq, events[-1].seq
+    landing = LiveLanding(runtime)
+    with made.phase("shop"):
+        orders = _read(runtime, landing, events)
+    made.orders = len(orders)
+    armed = runtime.armed()
+    unfinished = _unfinished(runtime) if armed else set()
+    if orders or unfinished:
+        with made.phase("ledger"):
+            work = _work(runtime, landing, contracts, orders, unfinished, armed=armed)
+        made.documents = len(work.documents)
+        if armed:
+            with made.phase("books"):
+                _post(runtime, work, made, run_id=run_id)
+            if runtime.connection.shop.write_back:
+                with made.phase("write_back"):
+                    made.told = _write_back(runtime)
+    inbox.handled(events)
+    logger.info("%s: live round: %s", runtime.name, json.dumps(_figures(made)))
+    return made
+
+
+def _figures(made: Round) -> dict[str, Any]:
+    return {name: getattr(made, name) for name in Round.__dataclass_fields__ if name != "waiting"}
+
+
+def summary(rounds: Sequence[Round]) -> dict[str, Any]:
+    """The rounds of a run as the figures that its page shows."""
+    seconds: dict[str, float] = {}
+    for one in rounds:
+        for name, took in one.seconds.items():
+            seconds[name] = round(seconds.get(name, 0.0) + took, 3)
+    added = ("hints", "orders", "documents", "created", "told")
+    return {
+        **{name: sum(getattr(one, name) for one in rounds) for name in added},
+        "rounds": len(rounds),
+        "seconds": seconds,
+        "waiting": {key: why for one in rounds for key, why in one.waiting.items()} or None,
+        "stopped": rounds[-1].stopped or None,
+        "each_round": [_figures(one) for one in rounds],
+    }
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def _read(runtime: Runtime, landing: LiveLanding, events: Sequence[Event]) -> set[int]:
+    """Read the orders that the hints concern, whole, into ``landing``."""
+    if not events:
+        return set()
+    cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, SHOP)
+    with runtime.shop() as shop:
+        orders = concerned(shop, [event.hint for event in events])
+        if not orders:
+            return set()
+        landing.look_up(orders)
+        extract(shop, cursors, landing, ids=orders)
+    return orders
+
+
+def _unfinished(runtime: Runtime) -> set[str]:
+    """The references of orders with a document that was planned or sent and has no outcome yet.
+
+    None while there are many: a long posting is at work on them, or will be.
+    """
+    open_ones = (
+        select(intents.c.document)
+        .where(
+            intents.c.realm == runtime.connection.books.realm,
+            intents.c.state.in_(sorted({PLANNED, *IN_FLIGHT})),
+            intents.c.role.not_in(["customer", "item"]),
+        )
+        .limit(MOST + 1)
+    )
+    with reading(runtime.engine) as tx:
+        left = tx.execute(open_ones).scalars().all()
+    return set() if len(left) > MOST else {from_json(text).reference for text in left}
+
+
+# -- the warehouse -----------------------------------------------------------------------------
+
+
+def _work(
+    runtime: Runtime,
+    landing: LiveLanding,
+    contracts: Sequence[Contract],
+    orders: Iterable[int],
+    references: Iterable[str],
+    *,
+    armed: bool,
+) -> Work:
+    """Land what was read, bring its part of the ledger up to it, gate it, and take out what may be posted."""
+    with runtime.warehouse("live orders") as con:
+        tables.create_tables(con)
+        landing.flush(con)
+        models.run_models(con, select=_changed_models(runtime))
+        ledger.refresh_ledger(con, runtime.connection.accounting, runtime.connection.go_live)
+        gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC))
+        for outcome in gate.blocking:
+            logger.error("%s: %s on %s stops posting", runtime.name, outcome.rule.name, outcome.table)
+        if not armed or not gate.open:
+            return Work()
+        return _wanted(con, orders, references)
+
+
+def _changed_models(runtime: Runtime) -> set[str]:
+    """The models over the shop that another release made: views follow their raw tables by themselves."""
+    cursors = Cursors(runtime.engine)
+    shop = {name: one.code_version for name, one in models.load_models().items() if name.startswith(_STAGED)}
+    before = cursors.get(runtime.name, "live.models") or {}
+    changed = {name for name, version in shop.items() if before.get(name) != version}
+    if changed:
+        cursors.commit(runtime.name, "live.models", shop)
+    return changed
+
+
+_STAGED = f"staging.{SHOP}_"
+
+_TOUCHED = """
+    create or replace temp table touched_documents as
+    select key, customer_key, body from ledger.documents as document
+    where reference in (
+        select unnest($references::varchar[])
+        union
+        select reference from staging.prestashop_orders where id in (select unnest($orders::bigint[]))
+    )
+    and not exists (from validation.holds as hold where hold.order_id = document.order_id)
+"""
+
+
+def _wanted(con: duckdb.DuckDBPyConnection, orders: Iterable[int], references: Iterable[str]) -> Work:
+    """The documents of these orders that nothing holds, with everything that posting them takes."""
+    con.execute(_TOUCHED, {"references": sorted(references), "orders": sorted(orders)})
+    documents = [
+        from_json(row[0]) for row in con.execute("select body from touched_documents order by key").fetchall()
+    ]
+    customers = [
+        customer_from_json(row[0])
+        for row in con.execute(
+            "select body from ledger.customers where key in (select customer_key from touched_documents)"
+        ).fetchall()
+    ]
+    items = [
+        item_from_json(row[0])
+        for row in con.execute(
+            "select body from ledger.items where key in (select item from ledger.lines as line"
+            " where line.document_key in (select key from touched_documents))"
+        ).fetchall()
+    ]
+    special = {line.item for document in documents for line in document.lines} - {item.key for item in items}
+    names = References(
+        {
+            **{table: _named(con, table) for table in NEEDED if table not in {"customers", "items"}},
+            "customers": [],
+            "items": _named(con, "items", "name", special),
+        }
+    )
+    return Work(documents, customers, items, names, _cards(con, customers, items))
+
+
+_KINDS = {entity.table: entity.types for entity in ENTITIES.values()}
+
+
+def _named(
+    con: duckdb.DuckDBPyConnection, table: str, column: str = "", among: Iterable[str | None] = ()
+) -> list[dict[str, Any]]:
+    """The mirrored rows of a list of names; of a long list only those ``among`` the wanted."""
+    columns = ("id", *NEEDED[table])
+    limit = f"where {column} in (select unnest($among::varchar[]))" if column else ""
+    rows = con.execute(
+        f"select {', '.join(columns)} from staging.{BOOKS}_{table} {limit}",  # noqa: S608 - our own names
+        {"among": sorted(filter(None, among))} if column else {},
+    ).fetchall()
+    kinds = [_KINDS[table].get(name, "text") for name in columns]
+    return [
+        {
+            name: json.loads(value) if kind == "json" and isinstance(value, str) else value
+            for name, kind, value in zip(columns, kinds, row, strict=True)
+        }
+        for row in rows
+    ]
+
+
+_FIELDS = {
+    ("Customer", "PrimaryEmailAddr"): ("customers", "email"),
+    ("Customer", "DisplayName"): ("customers", "display_name"),
+    ("Item", "Sku"): ("items", "sku"),
+    ("Item", "Name"): ("items", "name"),
+}
+"""Where the mirror keeps what posting looks customers and items up by."""
+
+
+def _cards(
+    con: duckdb.DuckDBPyConnection, customers: Iterable[Customer], items: Iterable[Item]
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """What QuickBooks would answer to the look-ups of these, as the mirror has it: no metered call."""
+    people, things = list(customers), list(items)
+    wanted = {
+        ("Customer", "PrimaryEmailAddr"): [one.email for one in people],
+        ("Customer", "DisplayName"): [one.display_name for one in people],
+        ("Item", "Sku"): [one.sku for one in things],
+        ("Item", "Name"): [one.name for one in things],
+    }
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for field_name, values in wanted.items():
+        table, column = _FIELDS[field_name]
+        rows = con.execute(
+            f"select arg_max(payload, landing_id) from raw.{BOOKS}_{table} where id in"  # noqa: S608 - our own names
+            f" (select id from staging.{BOOKS}_{table} where lower({column}) in (select unnest($values::varchar[])))"
+            " group by id",
+            {"values": sorted({value.lower() for value in values if value})},
+        ).fetchall()
+        found[field_name] = [json.loads(row[0]) for row in rows]
+    return found
+
+
+# -- the books ---------------------------------------------------------------------------------
+
+
+def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
+    if work.names is None:
+        return
+    with runtime.books(Priority.LIVE) as books:
+        result: PostingResult = post(
+            work.documents,
+            work.customers,
+            work.items,
+            books=books,
+            names=work.names,
+            store=runtime.engine,
+            run_id=run_id,
+            connection=runtime.name,
+            create_items=runtime.connection.accounting.missing_items == "create",
+            cards=lambda entity, name, _values: work.cards[entity, name],
+            # A backfill may hold the company for hours; the intents' own claims keep the two apart.
+            alone=False,
+        )
+    made.created = len(result.created) + len(result.adopted)
+    made.waiting, made.stopped = result.waiting, result.stopped
+
+
+def _write_back(runtime: Runtime) -> int:
+    """Tell the shop what became of its orders."""
+    with runtime.shop() as shop:
+
+        def tell(one: Confirmation) -> None:
+            writeback.note(shop, one.order_id, writeback.Mark(one.type, one.number, one.link))
+
+        told = confirm(runtime.engine, runtime.name, tell)
+    for key, why in told.failed.items():
+        logger.warning("%s: the shop was not told of %s: %s", runtime.name, key, why)
+    return len(told.told)
