@@ -167,12 +167,12 @@ def _signed_again(runtime: Runtime, period: str, out: Path | None) -> int:
 @clear_errors
 def preview(name: str, period: str, from_books: bool, as_json: bool) -> None:
     """Trial balance, profit and tax as they would be after posting what waits; writes nothing."""
-    from ps_qb_pipeline.quickbooks.reports import trial_balance
+    from ps_qb_pipeline.quickbooks.reports import AccountBalance, trial_balance
     from ps_qb_pipeline.reports.preview import preview as look_ahead
     from ps_qb_pipeline.reports.preview import preview_text
 
     runtime = _runtime(name)
-    balances = ()
+    balances: tuple[AccountBalance, ...] = ()
     if from_books:
         with runtime.books() as books:
             balances = tuple(

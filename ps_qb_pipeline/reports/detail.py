@@ -42,6 +42,10 @@ def write_detail(con: duckdb.DuckDBPyConnection, folder: Path) -> list[Path]:
     return written
 
 
+_NO_PAGE = r"[\x00-\x1f\x7f-\x9f\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}\x{feff}]"
+"""Control and direction characters, as the regular expressions of DuckDB write them."""
+
+
 def _literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
@@ -54,5 +58,5 @@ def _harmless(con: duckdb.DuckDBPyConnection, query: str) -> str:
 def _column(name: str, kind: str) -> str:
     if kind != "VARCHAR":
         return f'"{name}"'
-    clean = f"""regexp_replace("{name}", '[\\x00-\\x1f\\x7f]', ' ', 'g')"""
+    clean = f"""regexp_replace("{name}", '{_NO_PAGE}', ' ', 'g')"""
     return f"""if(regexp_matches({clean}, '^\\s*[=+\\-@]'), '''' || {clean}, {clean}) as "{name}\""""

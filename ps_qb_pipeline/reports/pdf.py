@@ -26,6 +26,9 @@ NOTHING = "\N{EN DASH}"
 ROWS_PRINTED = 120
 """How many rows of a table are printed; the workbook and the detail files have them all."""
 
+FEWER_PRINTED = {"numbering": 30, "notes_by_code": 60}
+"""Lists that nobody signs row by row."""
+
 _PRINTED = (
     "levels",
     "closed_periods",
@@ -77,12 +80,20 @@ def _data(report: Report) -> dict[str, Any]:
         "title": f"Reconciliation of {clean(cover.shop, 80)}",
         "headline": first.headline,
         "as_of": f"{cover.as_of:%Y-%m-%d %H:%M %Z}",
-        "hash_line": f"Run {clean(cover.run_id, 40)} · version {cover.version}",
+        "hash_line": " · ".join(
+            part
+            for part in (
+                f"Run {clean(cover.run_id, 40)}" if cover.run_id else "",
+                f"Snapshot {cover.snapshot}" if cover.snapshot else "",
+                f"version {cover.version}",
+            )
+            if part
+        ),
         "facts": _facts(report),
         "status": cover.status,
         "signatures": [
-            ["Prepared by", clean(cover.preparer, 60), ""],
-            ["Approved by", clean(cover.approver, 60), ""],
+            ["Prepared by", clean(cover.preparer, 60)],
+            ["Approved by", clean(cover.approver, 60)],
         ],
         "whole": report.whole,
         "proof": first.proof,
@@ -117,6 +128,7 @@ def _data(report: Report) -> dict[str, Any]:
             for name, picture in pictures(report).items()
             if name in {"sales", "open", "ladder"}
         ],
+        "signed_on": f"{cover.as_of:%Y-%m-%d}" if cover.approver else "",
         "tables": [_table(report.tables[name]) for name in _PRINTED if name in report.tables],
         "method": list(METHOD),
     }
@@ -149,7 +161,8 @@ def _table(table: Table) -> dict[str, Any]:
     ]
     columns = [table.columns[place] for place in places]
     sums = sums_of(table)
-    shown = len(table.rows[:ROWS_PRINTED])
+    printed = table.rows[: FEWER_PRINTED.get(table.name, ROWS_PRINTED)]
+    shown = len(printed)
     every = len(table.rows) + table.left_out
     return {
         "title": table.title,
@@ -160,7 +173,7 @@ def _table(table: Table) -> dict[str, Any]:
         "widths": [2 if column.name in _WIDE else 0 for column in columns],
         "rows": [
             [clean(show(row[place], column.kind), 90) for place, column in zip(places, columns, strict=True)]
-            for row in table.rows[:ROWS_PRINTED]
+            for row in printed
         ],
         "totals": [
             show(sums[place], column.kind) if place in sums else ("Total" if number == 0 else "")

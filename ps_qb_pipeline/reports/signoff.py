@@ -200,6 +200,8 @@ def check(con: duckdb.DuckDBPyConnection, folder: Path, period: str, *, now: dat
 
 def with_signed(report: Report, checked: Sequence[Closed]) -> Report:
     """The report with the signed periods and what changed in them since, as ``check`` found it."""
+    if not checked:
+        return report
     signed = Table(
         "closed_periods",
         "Signed periods",

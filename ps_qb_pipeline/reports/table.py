@@ -62,12 +62,16 @@ class Table:
         return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
+def of_one_currency(table: Table) -> bool:
+    """Whether its amounts can be added: a sum over currencies is no amount of anything."""
+    if "currency" not in {column.name for column in table.columns}:
+        return True
+    return len(set(table.column("currency"))) <= 1
+
+
 def sums_of(table: Table) -> dict[int, Any]:
     """The sums of the summed columns by place, where every row is in one currency and none is left out."""
-    currencies = (
-        set(table.column("currency")) if "currency" in {column.name for column in table.columns} else set()
-    )
-    if table.left_out or len(currencies) > 1 or not table.rows:
+    if table.left_out or not table.rows or not of_one_currency(table):
         return {}
     return {
         place: sum(row[place] for row in table.rows if row[place] is not None)

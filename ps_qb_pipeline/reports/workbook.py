@@ -14,9 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ps_qb_pipeline.reports.front import front
+from ps_qb_pipeline.reports.front import Front, front
 from ps_qb_pipeline.reports.model import Report
-from ps_qb_pipeline.reports.table import Column, Table
+from ps_qb_pipeline.reports.table import Column, Table, of_one_currency
 from ps_qb_pipeline.reports.words import clean, show
 
 TITLE_ROW, INTRO_ROW, TOTAL_ROW, HEAD_ROW, FIRST_ROW = 0, 1, 2, 3, 4
@@ -27,6 +27,8 @@ LINE_HEIGHT = 13
 MOST_LINES = 12
 WIDEST = 40
 SHEET_ROWS = 1_048_576 - FIRST_ROW
+
+_COVER_WIDTHS = (34, 40, 40, 26, 12, 26)
 
 _HIDDEN = frozenset({"id", "age_bucket"})
 """Columns for machines: in the file, out of sight."""
@@ -134,8 +136,8 @@ def _sheet_name(title: str) -> str:
 def _cover(book: _Book, report: Report) -> None:
     sheet = book.workbook.add_worksheet("Cover")
     first, cover, figures = front(report), report.cover, report.figures
-    sheet.set_column(0, 0, 34)
-    sheet.set_column(1, 4, 20)
+    for place, width in enumerate(_COVER_WIDTHS):
+        sheet.set_column(place, place, width)
     sheet.hide_gridlines(2)
     facts: list[tuple[str, Any]] = [
         ("Shop", cover.shop),
@@ -149,7 +151,6 @@ def _cover(book: _Book, report: Report) -> None:
         ("Prepared by", cover.preparer),
         ("Approved by", cover.approver),
         ("Snapshot", cover.snapshot),
-        ("", ""),
         ("Orders in the shop", figures.orders),
         ("Orders to be booked", figures.postable + figures.held_orders),
         ("Orders in QuickBooks", figures.orders_confirmed),
@@ -165,24 +166,51 @@ def _cover(book: _Book, report: Report) -> None:
     sheet.write_string(2, 0, first.proof, book.format("lead"))
     row = 4
     for label, value in facts:
+        if value == "":
+            continue
         sheet.write_string(row, 0, clean(label), book.format("label", bold=True))
-        _write(book, sheet, row, 1, value, "integer" if isinstance(value, int) else "text")
+        if isinstance(value, int):
+            sheet.write_number(row, 1, value, book.format("count", num_format="#,##0", align="left"))
+        else:
+            sheet.write_string(row, 1, clean(value), book.format("plain"))
         row += 1
     row = _cover_open(book, sheet, row + 1, report)
-    sheet.write_string(row + 1, 0, "What to do", book.format("heading", bold=True, font_size=12))
-    for place, task in enumerate(first.tasks, row + 2):
-        text = (
-            f"{task.amount}, {task.count:,} in all: {task.meaning} To do: {task.action}"
-            f" ({task.owner}; {task.urgency}; {task.code})"
-        )
-        sheet.write_string(place, 0, clean(text, LONGEST_CELL), book.format("plain"))
+    _cover_tasks(book, sheet, row + 1, first)
     sheet.set_landscape()
+    sheet.set_paper(9)
     sheet.fit_to_pages(1, 0)
+    sheet.set_footer("&LPrepared by, date:&CApproved by, date:&RPage &P of &N")
+
+
+def _cover_tasks(book: _Book, sheet: Any, row: int, first: Front) -> None:
+    """What to do, one cause a row: money, cases, what happened, the way out, for whom."""
+    sheet.write_string(row, 0, "What to do", book.format("heading", bold=True, font_size=12))
+    titles = ("Money", "What happened", "To do", "For", "Cases", "Code")
+    for place, title in enumerate(titles):
+        kind = "small head right" if title == "Cases" else "small head"
+        align = {"align": "right"} if title == "Cases" else {}
+        if title == "Code":
+            kind, align = "small head indented", {"indent": 1}
+        sheet.write_string(row + 1, place, title, book.format(kind, bold=True, bottom=1, **align))
+    wrapped = book.format("wrapped", text_wrap=True, valign="top")
+    for number, task in enumerate(first.tasks, row + 2):
+        texts = (task.amount, task.meaning, task.action, f"{task.owner}; {task.urgency}")
+        for place, text in enumerate(texts):
+            sheet.write_string(number, place, clean(text, LONGEST_CELL), wrapped)
+        sheet.write_number(number, 4, task.count, book.cell("integer"))
+        sheet.write_string(number, 5, task.code, book.cell("text"))
+        lines = max(-(-len(text) // (width - 2)) for text, width in zip(texts, _COVER_WIDTHS, strict=False))
+        sheet.set_row(number, LINE_HEIGHT * lines)
+    if first.more_tasks:
+        more = f"and {first.more_tasks} more on the sheet of exceptions by cause"
+        sheet.write_string(row + 2 + len(first.tasks), 0, more, book.format("plain"))
 
 
 def _cover_open(book: _Book, sheet: Any, row: int, report: Report) -> int:
     for place, title in enumerate(("By currency", "Open difference", "Of it held back", "Unexplained")):
-        sheet.write_string(row, place, title, book.format("small head", bold=True, bottom=1))
+        kind = "small head right" if place else "small head"
+        align = {"align": "right"} if place else {}
+        sheet.write_string(row, place, title, book.format(kind, bold=True, bottom=1, **align))
     exceptions, tie_out = report.tables["exceptions"], report.tables["tie_out"]
     figures = report.figures
     for currency, amount in sorted(figures.open_difference.items()):
@@ -264,6 +292,10 @@ def _totals(book: _Book, sheet: Any, table: Table, count: int) -> None:
 
     summed = [(place, column) for place, column in enumerate(table.columns) if column.summed]
     if not summed or not count:
+        return
+    if not of_one_currency(table):
+        say = "Amounts are in several currencies; the cover and the sheet Open difference have the sums of each."
+        sheet.write_string(TOTAL_ROW, 0, say, book.format("intro", italic=True))
         return
     sheet.write_string(TOTAL_ROW, 0, "Total of the rows shown", book.format("total", bold=True, bottom=1))
     for place, column in summed:
