@@ -15,7 +15,8 @@ from pathlib import Path
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline_tests.faults.checker import judge
-from ps_qb_pipeline_tests.faults.day import CONNECTION, Climate, Day, real_code
+from ps_qb_pipeline_tests.faults.climate import Climate
+from ps_qb_pipeline_tests.faults.day import CONNECTION, Day, real_code
 from ps_qb_pipeline_tests.faults.process import Killed
 
 RUNS = 3

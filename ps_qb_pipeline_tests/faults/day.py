@@ -28,7 +28,6 @@ from ps_qb_pipeline.posting.dead_letters import replay
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
 from ps_qb_pipeline.quickbooks import renewal
-from ps_qb_pipeline.quickbooks.limiter import UNLIMITED, Limits
 from ps_qb_pipeline.quickbooks.oauth import App, Tokens
 from ps_qb_pipeline.quickbooks.renewal import TokenSource
 from ps_qb_pipeline.state.connections import Connections
@@ -38,115 +37,15 @@ from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline.state.tokens import TokenStore
 from ps_qb_pipeline_tests.faults import wire
 from ps_qb_pipeline_tests.faults.books import Company, Row
+from ps_qb_pipeline_tests.faults.climate import Climate
 from ps_qb_pipeline_tests.faults.clock import World
 from ps_qb_pipeline_tests.faults.life import Hands, Order, Shop
 from ps_qb_pipeline_tests.faults.process import Killed, Process, ProcessClock, Scheduler, engine_for
 from ps_qb_pipeline_tests.faults.shop import RENDERING, Names
+from ps_qb_pipeline_tests.faults.tokens import APP, LIFE, NoLimits, TokenServer, Vault
 
 REALM = "4620816365"
 CONNECTION = "boutique"
-LIFE = 1200.0
-"""Seconds that an access token lives: shorter than Intuit's hour, so that a day sees many refreshes."""
-APP = App("id", "secret", "http://localhost/callback", "https://discovery.invalid")
-
-
-@dataclass(frozen=True)
-class Climate:
-    """How hostile a day is. Probabilities are for one request, one hook, one database step."""
-
-    writes: float = 0.0
-    reads: float = 0.0
-    refreshes: float = 0.0
-    kill: float = 0.0
-    pause: float = 0.0
-    database: float = 0.0
-    two: float = 0.0
-    hands: int = 0
-    skew: float = 0.0
-
-    @staticmethod
-    def draw(rng: random.Random) -> Climate:
-        """The climate of a seed."""
-        return Climate(
-            writes=rng.choice((0.1, 0.25, 0.4)),
-            reads=rng.choice((0.05, 0.15, 0.25)),
-            refreshes=rng.choice((0.0, 0.3, 0.5)),
-            kill=rng.choice((0.0, 0.001, 0.004, 0.01)),
-            pause=rng.choice((0.0, 0.01, 0.03)),
-            database=rng.choice((0.0, 0.005, 0.02)),
-            two=rng.choice((0.0, 0.5, 1.0)),
-            hands=rng.choice((0, 5, 15)),
-            skew=rng.choice((0.0, 0.1, 0.3)),
-        )
-
-
-class TokenServer:
-    """Intuit's token service: every refresh makes a new token and kills the old one at once."""
-
-    def __init__(self, world: World, server: wire.Server) -> None:
-        self.world = world
-        self.server = server
-        self.count = 0
-        self.refresh = "refresh-0"
-        self.ends = 0.0
-
-    def rotate(self, refresh: str) -> tuple[str, str]:
-        self.world.pass_time(0.3)
-        if refresh != self.refresh:
-            raise ReconnectNeeded("invalid_grant")
-        return self.grant()
-
-    def grant(self) -> tuple[str, str]:
-        self.count += 1
-        self.refresh = f"refresh-{self.count}"
-        access = f"access-{self.count}"
-        self.server.valid_tokens = {access}
-        self.ends = self.world.seconds + LIFE
-        return self.refresh, access
-
-    def expire(self) -> None:
-        if self.world.seconds >= self.ends:
-            self.server.valid_tokens = set()
-
-
-class Vault(TokenStore):
-    """The real token store; renewal stays in this process, protected as the detached one is."""
-
-    process: Process
-    volatile: bool = False
-
-    @property
-    def address(self) -> None:
-        return None
-
-    def save(self, connection: str, values: Any, *, instead_of: str | None = None) -> bool:
-        if self.volatile:
-            self.kept = values
-            self.process.masked = 0
-            return True
-        try:
-            return super().save(connection, values, instead_of=instead_of)
-        finally:
-            self.process.masked = 0
-
-    def load(self, connection: str) -> dict[str, Any] | None:
-        kept = getattr(self, "kept", None)
-        return dict(kept) if kept is not None else super().load(connection)
-
-
-class NoLimits:
-    """A budget that never makes anybody wait."""
-
-    limits: Limits = UNLIMITED
-
-    def admit(self, *_: Any, **__: Any) -> float:
-        return 0.0
-
-    def throttled(self, *_: Any) -> None:
-        """The day's own pauses are posting's."""
-
-    def month(self, realm: str) -> Any:
-        raise AssertionError(realm)
 
 
 @dataclass

@@ -21,7 +21,8 @@ from ps_qb_pipeline.state.database import writing
 from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline.state.intents import SENT, Intent
 from ps_qb_pipeline.state.tables import inbox
-from ps_qb_pipeline_tests.faults.day import Climate, Day
+from ps_qb_pipeline_tests.faults.climate import Climate
+from ps_qb_pipeline_tests.faults.day import Day
 
 
 @contextmanager

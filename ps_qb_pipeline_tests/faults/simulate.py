@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from ps_qb_pipeline_tests.faults.checker import judge
+from ps_qb_pipeline_tests.faults.climate import Climate
 from ps_qb_pipeline_tests.faults.crashes import CRASHES, crash_everywhere
-from ps_qb_pipeline_tests.faults.day import Climate, Day, Verdict, lived, template
+from ps_qb_pipeline_tests.faults.day import Day, Verdict, lived, template
 from ps_qb_pipeline_tests.faults.sabotage import SAFEGUARDS
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ps_qb_pipeline_tests.faults.checker import judge
+from ps_qb_pipeline_tests.faults.climate import Climate
 from ps_qb_pipeline_tests.faults.crashes import CRASHES, crash_everywhere
-from ps_qb_pipeline_tests.faults.day import Climate, Day, lived, template
+from ps_qb_pipeline_tests.faults.day import Day, lived, template
 from ps_qb_pipeline_tests.faults.sabotage import SAFEGUARDS
 from ps_qb_pipeline_tests.faults.simulate import main, one_day
 
