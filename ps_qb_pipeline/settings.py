@@ -12,14 +12,23 @@ import difflib
 import os
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ps_qb_pipeline.accounting.policy import Policy
@@ -216,6 +225,57 @@ class FileFormat(_Model):
     )
 
 
+def _clock_time(value: object) -> object:
+    # YAML reads 22:00 without quotes as a number of seconds.
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | time):
+        raise ValueError(  # noqa: TRY004 - pydantic turns this kind into a message with its line
+            'must be a time of day in quotes, such as "22:00", or "" for none'
+        )
+    return value
+
+
+ClockTime = Annotated[time | None, BeforeValidator(_clock_time)]
+"""A time of day on the wall clock of the connection's time zone."""
+
+
+class EmailSettings(_Model):
+    """The mail server that alerts and the daily digest go through."""
+
+    host: str
+    port: int = Field(default=587, ge=1, le=65535)
+    starttls: bool = Field(
+        default=True, description="Whether the connection is encrypted before anything is said."
+    )
+    user_env: Annotated[str, AfterValidator(_variable_name_or_none)] = ""
+    password_env: Annotated[str, AfterValidator(_variable_name_or_none)] = ""
+    sender: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    to: tuple[str, ...] = Field(default=(), description="Who is told when something is wrong.")
+    digest_to: tuple[str, ...] = Field(default=(), description="Who gets the daily digest: the accountant.")
+
+
+class AlertSettings(_Model):
+    """Who is told what, and when it is too early to tell. Everything goes to the log in any case."""
+
+    email: EmailSettings | None = None
+    webhook_env: Annotated[str, AfterValidator(_variable_name_or_none)] = Field(
+        default="",
+        description="The environment variable that holds the address of a Slack-compatible webhook.",
+    )
+    quiet_from: ClockTime = time(22)
+    quiet_to: ClockTime = time(7)
+    digest_at: ClockTime = time(8)
+    remind_after_hours: int = Field(default=24, ge=0, description="0 never repeats.")
+    unposted_minutes: int = Field(default=30, ge=1, description="How long a record may wait to be written.")
+    watcher_minutes: int = Field(default=15, ge=0, description="How long a sensor may fail to look.")
+    stale_hours: int = Field(default=26, ge=1, description="How old any layer may be.")
+    disk_free_gb: int = Field(default=2, ge=0)
+    open_difference_above: Decimal = Field(
+        default=Decimal(0), ge=0, description="In any currency; what is open below is only in the digest."
+    )
+
+
 class Connection(_Model):
     """One shop and the one company that its books are kept in."""
 
@@ -224,6 +284,7 @@ class Connection(_Model):
     books: BooksSettings
     go_live: date = Field(description="Orders from before this day are counted and never posted.")
     accounting: Policy = Field(description="How amounts become documents; the accountant signs this part.")
+    alerts: AlertSettings = AlertSettings()
     payouts: dict[str, str] = Field(
         default={}, description="Payment method to the format of its provider's payout files."
     )

@@ -320,3 +320,34 @@ confirmations = Table(
     Column("told_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("realm", "key"),
 )
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("connection", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("urgent", Boolean, nullable=False),
+    Column("first_seen", UtcTime, nullable=False),
+    Column("told_at", UtcTime),
+    Column("gone_since", UtcTime),
+    PrimaryKeyConstraint("connection", "key"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("connection", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("taken_until", UtcTime),
+    Column("sent_at", UtcTime),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Text, nullable=False, server_default=""),
+    Index("ix_outbox_open", "connection", "sent_at", "id"),
+)
