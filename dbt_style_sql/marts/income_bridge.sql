@@ -3,7 +3,12 @@
 with
 
 lines as (
-    select * from marts.profit_lines
+    select
+        document_key,
+        month,
+        in_books,
+        income
+    from marts.sold_documents
 ),
 
 pairs as (
@@ -77,19 +82,15 @@ special as (
         pairs.class,
         cast(date_trunc('month', pairs.txn_date) as date) as month
     from pairs
-    inner join ledger.documents as ledger_documents using (key)
-    where
-        pairs.live
-        and (pairs.class <> 'matched' or ledger_documents.exchange_rate is not null)
+    where pairs.live and (pairs.class <> 'matched' or pairs.exchange_rate is not null)
 ),
 
 special_meant as (
     select
         special.key,
-        sum(lines.income) as income
+        lines.income
     from lines
     inner join special on lines.document_key = special.key
-    group by all
 ),
 
 special_booked as (

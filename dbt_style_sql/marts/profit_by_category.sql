@@ -3,7 +3,10 @@
 with
 
 lines as (
-    select * from marts.profit_lines
+    select
+        *,
+        cast(amount + discount as decimal(18, 2)) as earned
+    from marts.sold_lines
 ),
 
 final as (
@@ -11,17 +14,17 @@ final as (
         category_id,
         count(distinct order_id) as orders,
         sum(units) as units,
-        sum(gross_sales) as gross_sales,
-        sum(discounts) as discounts,
-        sum(refunds) as refunds,
-        sum(revenue) as revenue,
-        sum(covered_revenue) as covered_revenue,
-        sum(revenue) - sum(covered_revenue) as revenue_without_cost,
+        sum(if(bucket = 'goods' and not refund, amount, 0)) as gross_sales,
+        sum(if(bucket = 'goods' and not refund, discount, 0)) as discounts,
+        sum(if(bucket = 'goods' and refund, earned, 0)) as refunds,
+        sum(if(bucket = 'goods', earned, 0)) as revenue,
+        sum(if(bucket = 'goods' and cost_source <> 'unknown', earned, 0)) as covered_revenue,
+        revenue - covered_revenue as revenue_without_cost,
         coalesce(sum(cogs), 0) as cogs,
-        sum(covered_revenue) - coalesce(sum(cogs), 0) as gross_margin,
-        sum(delivery_income) as delivery_income,
-        sum(other_income) as other_income,
-        sum(income) as income
+        covered_revenue - coalesce(sum(cogs), 0) as gross_margin,
+        sum(if(bucket = 'delivery', earned, 0)) as delivery_income,
+        sum(if(bucket = 'other', earned, 0)) as other_income,
+        sum(earned) as income
     from lines
     group by category_id
 )

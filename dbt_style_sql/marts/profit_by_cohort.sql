@@ -2,8 +2,8 @@
 -- Grain: one row per month of order.
 with
 
-lines as (
-    select * from marts.profit_lines
+documents as (
+    select * from marts.sold_documents
 ),
 
 final as (
@@ -22,7 +22,7 @@ final as (
         sum(delivery_income) as delivery_income,
         sum(other_income) as other_income,
         sum(income) as income
-    from lines
+    from documents
     group by cohort
 )
 

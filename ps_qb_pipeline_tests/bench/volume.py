@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ps_qb_pipeline.prestashop.resources import RESOURCES
-from ps_qb_pipeline.quickbooks.entities import ENTITIES
+from ps_qb_pipeline.orchestration.landing import raw_tables
 from ps_qb_pipeline.validation import holds
 from ps_qb_pipeline.validation.rules import load_contracts
 from ps_qb_pipeline.warehouse import ledger, models
@@ -50,7 +49,7 @@ def generate(path: Path, orders: int) -> None:
     """A shop of that many orders with its books, landed as raw rows; the ledger that they were made from goes."""
     with session(path, owner="bench", reason="generate") as con:
         land_shop(con, orders)
-        models.prepare(con, tables())
+        models.prepare(con, raw_tables())
         models.run_models(con, select=["staging"])
         ledger.build_ledger(con, POLICY, GO_LIVE, progress=say)
         land_books(con)
@@ -96,7 +95,7 @@ def _phases(path: Path, figures: dict[str, Any], prefix: str, build: Callable[[A
     }
     after = {name: c for name, c in contracts.items() if name not in before_books}
     steps: dict[str, Callable[[Any], Any]] = {
-        "prepare": lambda con: models.prepare(con, tables()),
+        "prepare": lambda con: models.prepare(con, raw_tables()),
         "staging": lambda con: models.run_models(con, select=["staging"], variables=VARIABLES),
         "ledger": build,
         "rules": lambda con: holds.gate(con, before_books, now=NOW),
@@ -126,13 +125,6 @@ def _check(con: Any) -> None:
             "select code, count(*) from recon.exceptions group by 1 order by 2 desc"
         ).fetchall()
         print(f"the books do not agree with the ledger: {rows}", file=sys.stderr)
-
-
-def tables() -> dict[str, Any]:
-    """Every raw table of both systems with its columns."""
-    shop = {f"raw.prestashop_{name}": resource.columns for name, resource in RESOURCES.items()}
-    books = {f"raw.quickbooks_{entity.table}": entity.types for entity in ENTITIES.values()}
-    return shop | books
 
 
 def say(done: int, total: int) -> None:
