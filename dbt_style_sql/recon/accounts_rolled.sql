@@ -55,10 +55,17 @@ expected as (
     group by all
 ),
 
+-- What we wrote, and as what: payouts and their fees go out of an account like refunds do.
 claims as (
     select
         entity,
-        id
+        id,
+        case split_part(coalesce(document_key, stem), '|', 2)
+            when 'fee' then 'fees'
+            when 'payout' then 'payouts'
+            when 'exchange' then 'payouts'
+            else 'customers'
+        end as purpose
     from recon.books_claims
     where (document_key is not null or stem is not null) and live
 ),
@@ -68,7 +75,7 @@ moves as (
         ours.account,
         documents.currency,
         documents.month,
-        claims.id is not null as by_us,
+        coalesce(claims.purpose, 'others') as purpose,
         if(documents.entity in ('RefundReceipt', 'CreditMemo'), -documents.total, documents.total)
             as amount
     from documents
@@ -79,7 +86,7 @@ moves as (
         ours.account,
         documents.currency,
         documents.month,
-        claims.id is not null as by_us,
+        coalesce(claims.purpose, 'others') as purpose,
         -documents.total as amount
     from documents
     inner join ours on documents.from_account_id = ours.account_id
@@ -89,7 +96,7 @@ moves as (
         ours.account,
         documents.currency,
         documents.month,
-        false as by_us,
+        coalesce(claims.purpose, 'others') as purpose,
         case
             when lines.posting_type = 'Credit' then -lines.amount
             when documents.entity = 'Deposit' then -lines.amount
@@ -98,6 +105,7 @@ moves as (
     from documents
     inner join staging.quickbooks_document_lines as lines using (entity, id)
     inner join ours on lines.account_id = ours.account_id
+    left join claims using (entity, id)
     where documents.entity in ('JournalEntry', 'Deposit', 'Purchase')
 ),
 
@@ -106,9 +114,11 @@ actual as (
         account,
         currency,
         month,
-        sum(if(by_us and amount > 0, amount, 0)) as received,
-        sum(if(by_us and amount < 0, -amount, 0)) as returned,
-        sum(if(not by_us, amount, 0)) as others
+        sum(if(purpose = 'customers' and amount > 0, amount, 0)) as received,
+        sum(if(purpose = 'customers' and amount < 0, -amount, 0)) as returned,
+        sum(if(purpose = 'fees', -amount, 0)) as fees,
+        sum(if(purpose = 'payouts', -amount, 0)) as payouts,
+        sum(if(purpose = 'others', amount, 0)) as others
     from moves
     group by all
 ),
@@ -122,7 +132,11 @@ joined as (
         coalesce(expected.expected_out, 0) as expected_out,
         coalesce(actual.received, 0) as received,
         coalesce(actual.returned, 0) as returned,
-        coalesce(actual.others, 0) as others
+        coalesce(actual.fees, 0) as fees,
+        coalesce(actual.payouts, 0) as payouts,
+        coalesce(actual.others, 0) as others,
+        coalesce(actual.received - actual.returned - actual.fees - actual.payouts + actual.others, 0)
+            as movement
     from expected
     full outer join actual using (account, currency, month)
 ),
@@ -133,13 +147,14 @@ final as (
         joined.currency,
         joined.month,
         cast(
-            sum(received - returned + others) over upto - (received - returned + others)
-            as decimal(18, 2)
+            sum(movement) over upto - movement as decimal(18, 2)
         ) as opening,
         cast(received as decimal(18, 2)) as received,
         cast(returned as decimal(18, 2)) as returned,
+        cast(fees as decimal(18, 2)) as fees,
+        cast(payouts as decimal(18, 2)) as payouts,
         cast(others as decimal(18, 2)) as others,
-        cast(sum(received - returned + others) over upto as decimal(18, 2)) as closing,
+        cast(sum(movement) over upto as decimal(18, 2)) as closing,
         cast(expected_in - expected_out as decimal(18, 2)) as expected_movement,
         cast(received - returned - (expected_in - expected_out) as decimal(18, 2)) as difference,
         -- The balance that QuickBooks shows today stands beside the newest month.

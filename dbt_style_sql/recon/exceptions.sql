@@ -1,5 +1,6 @@
 -- Every unresolved exception with its money, age, owner and the next step.
--- Grain: one row per difference, missing or surplus document, held source, and disagreement of a payout.
+-- Grain: one row per difference, missing or surplus document, held source, and
+-- disagreement of a payout or voucher.
 with
 
 shop_objects as (
@@ -232,6 +233,27 @@ providers as (
     from recon.payout_exceptions
 ),
 
+store_credit as (
+    select
+        'voucher' as origin,
+        'shop' as side,
+        'VOUCHER_DIFF' as code,
+        if(excess > 0, excess, used_by_others) as amount,
+        currency,
+        order_id,
+        'voucher' as object_type,
+        voucher as doc_number,
+        issued_on as event_date,
+        concat(issued, ' ', currency, ' issued') as expected,
+        if(
+            excess > 0,
+            concat(used, ' used, ', expired, ' expired, ', open, ' open'),
+            concat(used_by_others, ' used by another customer')
+        ) as actual
+    from recon.vouchers
+    where excess > 0 or used_by_others > 0
+),
+
 gathered as (
     select * from differences
     union all by name
@@ -244,6 +266,8 @@ gathered as (
     select * from found
     union all by name
     select * from providers
+    union all by name
+    select * from store_credit
 ),
 
 aged as (
@@ -265,7 +289,7 @@ final as (
         md5(concat_ws(
             '|', aged.code, aged.side, aged.object_type, aged.document_key,
             aged.books_entity, aged.books_id, aged.order_id, aged.reference,
-            if(aged.origin = 'payout', aged.doc_number, null)
+            if(aged.origin in ('payout', 'voucher'), aged.doc_number, null)
         )) as id,
         aged.code,
         coalesce(codes.severity, 'B') as severity,
