@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cache
 from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Literal
@@ -261,54 +262,60 @@ def item_from_json(text: str) -> Item:
     return Item(**json.loads(text))
 
 
-_Layout = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any], ...]]
-_LAYOUTS: dict[type, _Layout] = {}
+_Layout = tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any, type], ...]]
 
 
+@cache
 def _layout(kind: type) -> _Layout:
-    """How values of a class are read at once, and each field's JSON name and default, sorted by name."""
-    if kind not in _LAYOUTS:
-        fields = sorted(dataclasses.fields(kind), key=lambda field: field.name)
-        names = tuple((f'"{field.name}":', field.default) for field in fields)
-        _LAYOUTS[kind] = (attrgetter(*(field.name for field in fields)), names)
-    return _LAYOUTS[kind]
+    """How values of a class are read at once; each field's JSON name, default and its type, by name."""
+    fields = sorted(dataclasses.fields(kind), key=lambda field: field.name)
+    names = tuple((f'"{field.name}":', field.default, type(field.default)) for field in fields)
+    return attrgetter(*(field.name for field in fields)), names
 
 
 def _encoded(value: Any) -> str:
-    """A dataclass as a JSON object; written out here because every document passes twice."""
-    kind = type(value)
-    read, names = _LAYOUTS.get(kind) or _layout(kind)
+    """A dataclass as a JSON object; written out here because every document passes twice.
+
+    Types are compared before values, because a Decimal takes long to find out that it is no None.
+    """
+    read, names = _layout(type(value))
     parts = []
-    for (name, default), content in zip(names, read(value), strict=False):
-        if content is default or content == default:
-            continue
+    for (name, default, usual), content in zip(names, read(value), strict=False):
         kind = type(content)
-        if kind is str:
-            parts.append(name + encode_basestring(content))
-        elif kind is Decimal or kind is date:
-            parts.append(f'{name}"{content}"')
-        elif kind is int:
-            parts.append(f"{name}{content}")
-        elif kind is tuple:
-            parts.append(f"{name}[{','.join(map(_entry, content))}]")
-        else:
-            parts.append(name + _entry(content))
+        if kind is usual and content == default:
+            continue
+        parts.append(name + _WRITERS.get(kind, _encoded)(content))
     return "{" + ",".join(parts) + "}"
 
 
-def _entry(value: Any) -> str:
-    return _encoded(value) if hasattr(value, "__slots__") else _scalar(value)
+def _list(values: tuple[Any, ...]) -> str:
+    return "[" + ",".join([_WRITERS.get(type(value), _encoded)(value) for value in values]) + "]"
 
 
-def _scalar(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _text(value: Decimal | date) -> str:
+    return f'"{value}"'
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: str,
+    bool: json.dumps,
+    type(None): json.dumps,
+    Decimal: _text,
+    date: _text,
+    datetime: _text,
+    tuple: _list,
+}
+
+_FIELDS = attrgetter(*Document.__slots__)
+_NOTE = Document.__slots__.index("private_note")
 
 
 def noted(document: Document, private_note: str) -> Document:
     """The document with another private note."""
-    values = {name: getattr(document, name) for name in Document.__slots__}
-    values["private_note"] = private_note
-    return Document(**values)
+    values = [*_FIELDS(document)]
+    values[_NOTE] = private_note
+    return Document(*values)
 
 
 _AMOUNTS = {"amount", "base", "rate", "quantity", "unit_price", "tax_inclusive_amount", "foreign_amount"}

@@ -63,16 +63,16 @@ class Case:
     document: Document | None = None
     customer: Customer | None = None
     cash: bool = False
+    total: Decimal = field(init=False)
+    """What the order charges, tax included."""
+
+    def __post_init__(self) -> None:
+        self.total = to_minor(self.order.paid.ti, self.order.currency)
 
     @property
     def day(self) -> date:
         """The day of the sale, or of the order as long as there is no sale."""
         return self.recognition.day or self.order.date_add.date()
-
-    @property
-    def total(self) -> Decimal:
-        """What the order charges, tax included."""
-        return to_minor(self.order.paid.ti, self.order.currency)
 
     @property
     def bookable(self) -> bool:
