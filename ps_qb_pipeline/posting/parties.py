@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
 from ps_qb_pipeline.accounting.documents import Customer, Item, to_json
+from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.ports import NamesPort, Rendering, Row
 from ps_qb_pipeline.posting.settling import address_of
-from ps_qb_pipeline.posting.worker import Worker
+from ps_qb_pipeline.posting.worker import WAITS, Waiting, Worker
 from ps_qb_pipeline.quickbooks import query
 from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.audit import AuditEntry
@@ -39,8 +40,7 @@ class Parties:
     ids: dict[str, str] = field(default_factory=dict)
     created: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)
-    """Key to why: the state of its intent, or ITEM_UNMAPPED where creating is switched off."""
+    missing: dict[str, Waiting] = field(default_factory=dict)
 
 
 def resolve(
@@ -67,7 +67,8 @@ def resolve(
     if create:
         _create(worker, kind, missing, names, render, result)
     else:
-        result.missing.update((party.key, ITEM_UNMAPPED) for party in missing)
+        unmapped = {party.key: _absent(ITEM_UNMAPPED, party.key) for party in missing}
+        result.missing.update(unmapped)
     for follower, leader in followers.items():
         _follow(worker, kind, follower, leader, result)
     for key, qbo_id in result.ids.items():
@@ -110,7 +111,7 @@ def _text(value: object) -> str:
 def _follow(worker: Worker, kind: Kind, follower: str, leader: str, result: Parties) -> None:
     qbo_id = result.ids.get(leader)
     if qbo_id is None:
-        result.missing[follower] = result.missing.get(leader, "waiting")
+        result.missing[follower] = result.missing.get(leader) or _absent(WAITS, leader)
         return
     result.ids[follower] = qbo_id
     same = Identity(kind, follower, qbo_id, f"same as {leader}", worker.run_id)
@@ -237,9 +238,16 @@ def _create(
     render: Rendering,
     result: Parties,
 ) -> None:
+    drafts: dict[str, Draft] = {}
+    for party in parties:
+        try:
+            drafts[f"{kind}|{party.key}|0"] = _draft(kind, party, names, render)
+        except PipelineError as error:
+            # What the company lacks for this card holds up its documents, not those of others.
+            result.missing[party.key] = Waiting.because(error)
+    parties = [party for party in parties if party.key not in result.missing]
     if not parties:
         return
-    drafts = {f"{kind}|{party.key}|0": _draft(kind, party, names, render) for party in parties}
     with writing(worker.engine) as tx:
         intents.plan(
             tx,
@@ -268,7 +276,11 @@ def _create(
             result.ids[party.key] = intent.qbo_id
             result.created.append(party.key)
         else:
-            result.missing[party.key] = intent.state
+            result.missing[party.key] = _absent(WAITS, party.key)
+
+
+def _absent(code: str, key: str) -> Waiting:
+    return Waiting(code, f"{key} is not in the books yet")
 
 
 def _correct(worker: Worker, tx: Any, intent: Intent, fixed: Draft) -> None:
@@ -340,8 +352,3 @@ def _fit(name: str, suffix: str, limit: int) -> str:
 
 def _short(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:8]
-
-
-def missing_of(keys: Iterable[str], missing: Mapping[str, str]) -> list[str]:
-    """Those of these keys that have no id."""
-    return [key for key in keys if key in missing]

@@ -18,7 +18,7 @@ from ps_qb_pipeline.posting import plan
 from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, plan_changes, plan_voids
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.holding import keep_holds
-from ps_qb_pipeline.posting.parties import ITEM_UNMAPPED, Parties, resolve
+from ps_qb_pipeline.posting.parties import Parties, resolve
 from ps_qb_pipeline.posting.ports import BooksPort, NamesPort, Pace, Rendering, rendering
 from ps_qb_pipeline.posting.settling import settle
 from ps_qb_pipeline.posting.worker import WAITS, Cards, Waiting, Worker, no_step
@@ -198,7 +198,7 @@ class _Run:
         with reading(self.worker.engine) as tx:
             return intents.in_states(tx, self.worker.realm, IN_FLIGHT)
 
-    def _parties(self, customers: Sequence[Customer], items: Sequence[Item]) -> Mapping[str, str]:
+    def _parties(self, customers: Sequence[Customer], items: Sequence[Item]) -> Mapping[str, Waiting]:
         """Resolve customers and items; returns why those without an id have none."""
         found: list[Parties] = []
         for kind, wanted in (("Customer", customers), ("Item", items)):
@@ -228,7 +228,7 @@ class _Run:
         with reading(self.worker.engine) as tx:
             return intents.of_sources(tx, self.worker.realm, dict.fromkeys([*sources, *needed]), bodies=False)
 
-    def _wave(self, documents: Sequence[Document], missing: Mapping[str, str]) -> None:
+    def _wave(self, documents: Sequence[Document], missing: Mapping[str, Waiting]) -> None:
         """Create what is missing of one wave, then update what is wanted otherwise than it stands."""
         history = self._history(documents)
         compared = plan.compare(documents, history, self.hashed)
@@ -293,7 +293,7 @@ class _Run:
         ]
 
     def _draft(
-        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, str]
+        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, Waiting]
     ) -> Draft | None:
         """The frozen intent of a document, or None with the reason recorded."""
         if not self._ready(document, history, missing):
@@ -305,7 +305,7 @@ class _Run:
             return None
 
     def _ready(
-        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, str]
+        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, Waiting]
     ) -> bool:
         """Whether everything that the document names is in the books; what it refers to is taught to names."""
         why = self._not_ready(document, history, missing)
@@ -314,12 +314,11 @@ class _Run:
         return why is None
 
     def _not_ready(
-        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, str]
+        self, document: Document, history: Mapping[str, Sequence[Intent]], missing: Mapping[str, Waiting]
     ) -> Waiting | None:
         for key in (document.customer_key, *(line.item for line in document.lines)):
             if key and key in missing:
-                unmapped = missing[key] == ITEM_UNMAPPED
-                return Waiting(missing[key] if unmapped else WAITS, f"{key} is not in the books yet")
+                return missing[key]
         for key in plan.references(document):
             base = plan.standing(history.get(plan.source_key(key), ())).base
             if base is None:

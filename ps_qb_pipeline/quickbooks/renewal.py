@@ -171,25 +171,31 @@ class Renewal:
             "stale": stale,
         }
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "ps_qb_pipeline.quickbooks.renewal"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(part or str(Path.cwd()) for part in sys.path),
-                },
-            )
+            out, status = in_a_process(json.dumps(job).encode())
         except OSError:
             return _carry_out(self, lease, stale)
-        try:
-            # Through a pipe: arguments and environments can be read by others.
-            out, _ = process.communicate(json.dumps(job).encode(), timeout=2 * LEASE_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise Busy("renewing the QuickBooks token takes minutes; try again later") from None
-        return _outcome(out, process.returncode)
+        return _outcome(out, status)
+
+
+def in_a_process(job: bytes) -> tuple[bytes, int]:
+    """Let a process of its own do a job: what it said, and its exit status.
+
+    Raises OSError when none can be started, Busy when it does not end.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ps_qb_pipeline.quickbooks.renewal"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(part or str(Path.cwd()) for part in sys.path)},
+    )
+    try:
+        # Through a pipe: arguments and environments can be read by others.
+        out, _ = process.communicate(job, timeout=2 * LEASE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Busy("renewing the QuickBooks token takes minutes; try again later") from None
+    return out, process.returncode
 
 
 def _carry_out(renewal: Renewal, lease: Mapping[str, Any], stale: str) -> bool:
@@ -289,10 +295,20 @@ def _outcome(out: bytes, status: int) -> bool:
 
 def main() -> None:
     """Carry out the job that standard input describes and say how it went on standard output."""
-    # Whatever ends the workers, this process lives until the new token is on disk.
+    said = do(sys.stdin.buffer.read())
+    try:
+        sys.stdout.buffer.write(said)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The worker was killed meanwhile; the tokens are stored all the same.
+        os._exit(0)
+
+
+def do(text: bytes) -> bytes:
+    """Carry out a job, and how it went. Whatever ends the workers, this process lives until the token is on disk."""
     for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ending, signal.SIG_IGN)
-    job = json.load(sys.stdin)
+    job: dict[str, Any] = json.loads(text)
     module, _, factory = str(job["store"]["factory"]).partition(":")
     try:
         store = getattr(importlib.import_module(module), factory)(**job["store"]["arguments"])
@@ -302,12 +318,7 @@ def main() -> None:
         said = {"error": type(error).__name__, "message": str(error)}
         if isinstance(error, errors.BooksThrottled):
             said["retry_after"] = error.retry_after
-    try:
-        sys.stdout.write(json.dumps(said))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The worker was killed meanwhile; the tokens are stored all the same.
-        os._exit(0)
+    return json.dumps(said).encode()
 
 
 if __name__ == "__main__":

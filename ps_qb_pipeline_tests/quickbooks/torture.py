@@ -6,15 +6,21 @@ once, two refreshes at the same time are both counted and the second is refused.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import random
+import signal
 import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 
 from ps_qb_pipeline.errors import PipelineError
+from ps_qb_pipeline.quickbooks import renewal
 from ps_qb_pipeline.quickbooks.oauth import App, Tokens
 from ps_qb_pipeline.quickbooks.renewal import TokenSource
 from ps_qb_pipeline.state.database import connect, open_control_plane
@@ -83,8 +89,43 @@ class _Intuit:
         )
 
 
-def work(url: str, discovery: str) -> None:
+def nursery(address: str) -> None:
+    """Carry out every job in a process of its own that has its imports already.
+
+    A Python takes longer to start than to renew. The processes are no children of the workers, so that
+    they go on when a worker is killed, as those that a worker starts in a session of its own do.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with Listener(address, "AF_UNIX", backlog=64) as listener:
+        while True:
+            caller = listener.accept()
+            if os.fork() == 0:
+                try:
+                    _renew(caller)
+                finally:
+                    os._exit(0)
+            caller.close()
+
+
+def _renew(caller: Connection) -> None:
+    os.setsid()
+    # The worker may be dead before it has said what to do, or when it is done.
+    with contextlib.suppress(EOFError, OSError):
+        caller.send_bytes(renewal.do(caller.recv_bytes()))
+
+
+def _warm(address: str, job: bytes) -> tuple[bytes, int]:
+    try:
+        with Client(address, "AF_UNIX") as nurse:
+            nurse.send_bytes(job)
+            return nurse.recv_bytes(), 0
+    except EOFError:
+        return b"", 1
+
+
+def work(url: str, discovery: str, address: str) -> None:
     """Ask for another token for ever, as a worker does whose token QuickBooks has refused."""
+    renewal.in_a_process = partial(_warm, address)
     source = TokenSource(
         TokenStore(connect(url), KEY),
         App("id", "secret", "http://localhost/", discovery),
@@ -112,9 +153,12 @@ def torture(count: int, *, workers: int, seed: int, patience: float = 3600.0) ->
         url = f"sqlite:///{Path(folder) / 'control.sqlite'}"
         store = TokenStore(open_control_plane(url), KEY)
         discovery = f"{stub.url}/.well-known/openid_configuration/"
+        address = str(Path(folder) / "nursery")
+        nurse = context.Process(target=nursery, args=(address,), daemon=True)
+        nurse.start()
 
         def start():
-            process = context.Process(target=work, args=(url, discovery), daemon=True)
+            process = context.Process(target=work, args=(url, discovery, address), daemon=True)
             process.start()
             return process
 
@@ -132,6 +176,7 @@ def torture(count: int, *, workers: int, seed: int, patience: float = 3600.0) ->
                 process.kill()
                 process.join()
         _until_quiet(store)
+        nurse.kill()
         kept = Tokens(**(store.load(CONNECTION) or {"realm": REALM, "refresh_token": ""}))
         return Outcome(
             intuit.refreshes,
