@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
+from ps_qb_pipeline.orchestration.alert_sensors import alert_sensor, failure_sensor
 from ps_qb_pipeline.orchestration.assets import connection_assets
 from ps_qb_pipeline.orchestration.expectations import (
     expectation_checks,
@@ -27,6 +28,7 @@ from ps_qb_pipeline.orchestration.report_assets import (
 )
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.orchestration.schedules import nightly
+from ps_qb_pipeline.orchestration.upkeep import nightly_recheck, nightly_upkeep, recheck_job, upkeep_job
 from ps_qb_pipeline.settings import Settings, connections
 from ps_qb_pipeline.validation.rules import Contract, load_contracts
 from ps_qb_pipeline.warehouse.models import load_models
@@ -58,14 +60,25 @@ def build_defs(
             *regular,
             *(job for jobs, _ in live.values() for job in jobs),
             *(expectation_job(one, expected[name]) for name, one in runtimes.items()),
-            *(month_job(one) for one in runtimes.values()),
+            *(made(one) for one in runtimes.values() for made in (month_job, recheck_job)),
+            upkeep_job(runtimes),
         ],
-        sensors=[sensor for _, sensors in live.values() for sensor in sensors],
+        sensors=[
+            *(sensor for _, sensors in live.values() for sensor in sensors),
+            *(alert_sensor(one) for one in runtimes.values()),
+            failure_sensor(runtimes),
+        ],
         schedules=[
             schedule
             for one in runtimes.values()
-            for schedule in (nightly(one), nightly_expectations(one), *report_schedules(one))
-        ],
+            for schedule in (
+                nightly(one),
+                nightly_recheck(one),
+                nightly_expectations(one),
+                *report_schedules(one),
+            )
+        ]
+        + [nightly_upkeep()],
     )
 
 

@@ -24,12 +24,16 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True, slots=True)
 class FailedRun:
-    """The newest run of a job, which failed: nothing has succeeded since."""
+    """The newest run of a job, which failed: nothing has succeeded since the first failure at ``since``."""
 
     job: str
     step: str
     message: str
-    at: datetime
+    since: datetime
+    posts: bool = False
+    """Whether orders wait for it: then it is urgent."""
+    tried_again: bool = False
+    """Whether the job is started again by itself: then one failure is nobody's matter yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,15 @@ class FailingWatcher:
     name: str
     message: str
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """When a layer was made last, and how old it may become."""
+
+    what: str
+    at: datetime
+    limit: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +84,12 @@ class Facts:
     """Signed periods that either side has changed since, and by what."""
     duplicates: Sequence[str] = ()
     """Documents that QuickBooks holds twice, as the nightly second look found them."""
-    expiries: Sequence[tuple[str, int]] = ()
-    """What ends, as a sentence, and in how many days; over when negative."""
+    expiries: Sequence[tuple[str, str, int]] = ()
+    """What ends, the sentence about it, and in how many days; over when negative."""
     reads: str = ""
     """The warning about metered reads, if there is one."""
     disk_free: int | None = None
-    fresh: Mapping[str, datetime | None] = field(default_factory=dict)
-    """When each layer was made last."""
+    fresh: Sequence[Fresh] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +150,11 @@ def troubles(facts: Facts, settings: AlertSettings, now: datetime) -> list[Troub
 
 
 def _machine(facts: Facts, settings: AlertSettings, now: datetime) -> Iterator[Trouble]:
-    for run in facts.failed_runs:
-        text = f"{run.job} failed at {run.step} on {_when(run.at)}: {run.message}"
-        yield Trouble(f"run:{run.job}", f"The job {run.job} fails", text, urgent=True)
     patience = timedelta(minutes=settings.watcher_minutes)
+    for run in facts.failed_runs:
+        if not run.tried_again or now - run.since >= patience:
+            text = f"{run.job} has failed at {run.step} since {_when(run.since)}: {run.message}"
+            yield Trouble(f"run:{run.job}", f"The job {run.job} fails", text, urgent=run.posts)
     for watcher in facts.failing_watchers:
         if now - watcher.since >= patience:
             text = f"It has failed since {_when(watcher.since)}: {watcher.message}"
@@ -156,11 +169,12 @@ def _machine(facts: Facts, settings: AlertSettings, now: datetime) -> Iterator[T
         yield Trouble(
             "disk", "The disk is nearly full", f"{text} docs/operations.md says what may go.", urgent=True
         )
-    limit = timedelta(hours=settings.stale_hours)
-    for layer, at in facts.fresh.items():
-        if at is not None and now - at > limit:
-            text = f"It was last made on {_when(at)}; it should never be older than {settings.stale_hours} hours."
-            yield Trouble(f"stale:{layer}", f"{layer.capitalize()} is not fresh", text)
+    if facts.silent_daemon_since is None:
+        # While nothing runs at all, everything is old, and that is said once.
+        for layer in facts.fresh:
+            if now - layer.at > layer.limit:
+                text = f"Last at {_when(layer.at)}; it should never be older than {_span(layer.limit)}."
+                yield Trouble(f"stale:{layer.what}", f"{layer.what} is not up to date", text)
 
 
 def _posting(facts: Facts, settings: AlertSettings, now: datetime) -> Iterator[Trouble]:
@@ -194,11 +208,11 @@ def _proof(facts: Facts, settings: AlertSettings) -> Iterator[Trouble]:
 
 
 def _consent(facts: Facts) -> Iterator[Trouble]:
-    for sentence, days in facts.expiries:
-        step = next(limit for limit in (0, 1, 7, 30, 10**9) if days < limit or limit == 10**9)
-        text = f"{sentence}. A person must run psqb connect before then."
-        yield Trouble(f"expiry:{sentence.split(' ends ')[0].split(' ended ')[0]}:{step}",
-                      "The consent of QuickBooks ends", text, urgent=days < 1)  # fmt: skip
+    for what, sentence, days in facts.expiries:
+        due = next((f"within {limit} days" for limit in (1, 7, 30) if days < limit), "soon")
+        text = f"{sentence}. A person must run psqb connect."
+        title = f"{what.capitalize()} is over" if days < 0 else f"{what.capitalize()} ends {due}"
+        yield Trouble(f"expiry:{what}", title, text, urgent=days < 1)
     if facts.reads:
         text = f"{facts.reads}. Reads stop before the limit does; posting goes on."
         yield Trouble("reads", "QuickBooks' metered reads run out", text)
@@ -210,7 +224,7 @@ def decide(
     """What is new, what is over, what is due again; held back while it is quiet, unless it is urgent.
 
     A trouble that came and went within quiet hours is never told. One that comes back within STEADY is
-    the same trouble.
+    the same trouble. One whose title has changed has become worse, and is told again.
     """
     present = {trouble.key: trouble for trouble in found}
     remembered = {notice.key: notice for notice in known}
@@ -219,11 +233,11 @@ def decide(
     notices: list[Notice] = []
     for key, trouble in present.items():
         before = remembered.pop(key, None) or Notice(key, trouble.title, trouble.urgent, now)
-        kind = _due(before, settings, now)
+        kind: Kind | None = "alert" if before.title != trouble.title else _due(before, settings, now)
         if kind is not None and (trouble.urgent or not quiet):
             messages.append(Message(kind, key, trouble.title, trouble.text, trouble.urgent))
-            before = replace(before, told_at=now)
-        notices.append(replace(before, title=trouble.title, urgent=trouble.urgent, gone_since=None))
+            before = replace(before, title=trouble.title, told_at=now)
+        notices.append(replace(before, urgent=trouble.urgent, gone_since=None))
     for key, notice in remembered.items():
         if key == DIGEST:
             notices.append(notice)
@@ -299,3 +313,8 @@ def _money(amounts: Mapping[str, Decimal]) -> str:
 
 def _when(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _span(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"

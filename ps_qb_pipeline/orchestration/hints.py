@@ -41,7 +41,7 @@ OVERLAP = timedelta(minutes=2)
 _AGAIN = {"order_histories": 20, "order_payments": 0}
 """How many of the last ids are read again: one can become visible after a higher one. Payments, each of
 which costs a request, are not; their orders change with them."""
-_POLL = "live.poll"
+POLL = "live.poll"
 _DATED = {
     "orders": RESOURCES["orders"].slim("date_upd"),
     "order_slip": RESOURCES["order_slip"].slim("id_order", "date_upd"),
@@ -92,7 +92,7 @@ def poll(runtime: Runtime) -> int:
     ``ShopError`` when the shop cannot be asked.
     """
     cursors = _cursors(runtime)
-    state = cursors.get(_POLL) or _first_state(cursors)
+    state = cursors.get(POLL) or _first_state(cursors)
     zones = [zone(name) for name in (cursors.get("shop") or {}).get("zones", [])] or [None]
     since = min(window_start(state["since"], one, overlap=OVERLAP) for one in zones)
     with runtime.shop() as shop, ThreadPoolExecutor(shop.connections) as pool:
@@ -125,7 +125,7 @@ def poll(runtime: Runtime) -> int:
     )
     moved = {name: _next(name, state[name], [row.id for row in changed[name]]) for name in _NUMBERED}
     now = float(told) if told is not None else datetime.now(UTC).timestamp()
-    cursors.commit(_POLL, {"since": now, **moved})
+    cursors.commit(POLL, {"since": now, **moved})
     return new
 
 

@@ -76,7 +76,7 @@ def execute(definitions: dg.Definitions, job: str) -> Outcome:
         result = found.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
         failures = [event for event in result.all_events if event.is_step_failure]
         if not result.success:
-            step, message = _failure(failures)
+            step, message = failure(failures)
             return Outcome(result.run_id, success=False, step=step, message=message)
         figures: dict[str, Any] = {}
         for event in result.get_asset_materialization_events():
@@ -88,7 +88,8 @@ def execute(definitions: dg.Definitions, job: str) -> Outcome:
         return Outcome(result.run_id, success=True, figures=figures)
 
 
-def _failure(failures: Sequence[dg.DagsterEvent]) -> tuple[str, str]:
+def failure(failures: Sequence[dg.DagsterEvent]) -> tuple[str, str]:
+    """The step that failed first and why, in our own words where there are any."""
     if not failures:
         return "its start", "see the run in the web UI"
     chain = []

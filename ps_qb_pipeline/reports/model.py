@@ -102,6 +102,7 @@ def summary(report: Report) -> dict[str, Any]:
         "unclassified_objects": figures.unclassified_objects,
         "open_difference": _texts(figures.open_difference),
         "open_held": _texts(figures.open_held),
+        "levels": {row["level"]: row["verdict"] for row in report.tables["levels"].records()},
     }
 
 

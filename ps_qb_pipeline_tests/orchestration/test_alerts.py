@@ -63,6 +63,20 @@ def test_what_flickers_is_one_trouble() -> None:
     assert [(kind, key) for _, kind, key in said] == [("alert", "disk")]
 
 
+def test_what_gets_worse_is_told_again_and_ends_once() -> None:
+    """A consent that ends in thirty days, in seven, in one: three alerts, one recovery."""
+    ends = NOON + timedelta(days=31)
+    moments = []
+    for day in range(34):
+        now = NOON + timedelta(days=day)
+        days = (ends - now).days
+        facts = Facts(expiries=[("the consent", "it ends", days)] if day < 32 and days < 30 else [])
+        moments.append((now, troubles(facts, LOUD, now)))
+    said = _said(moments, AlertSettings(quiet_from=None, quiet_to=None, remind_after_hours=0))
+    assert [(now - NOON).days for now, kind, _ in said if kind == "alert"] == [2, 25, 31]
+    assert [kind for _, kind, _ in said].count("recovery") == 1
+
+
 def test_what_lasts_is_told_again_once_a_day() -> None:
     """A reminder every 24 hours."""
     moments = [(NOON + timedelta(hours=hour), [DEAD]) for hour in range(50)]
@@ -147,8 +161,7 @@ def test_the_digest_says_what_an_accountant_asks() -> None:
         (Facts(armed=True, oldest_unposted=NOON - timedelta(minutes=30)), {"unposted"}),
         (Facts(failed_runs=[FailedRun("live_x", "a", "b", NOON, tried_again=True)]), set()),
         (Facts(failed_runs=[FailedRun("reconcile_x", "a", "b", NOON)]), {"run:reconcile_x"}),
-        (Facts(expiries=[("the consent (five years at most) ends on 2026-12-20, in 27 days", 27)]),
-         {"expiry:the consent (five years at most):30"}),
+        (Facts(expiries=[("the consent", "the consent ends on 2026-12-20, in 27 days", 27)]), {"expiry:the consent"}),
         (Facts(disk_free=10**9), {"disk"}),
         (Facts(reads="400,000 of 500,000 metered calls"), {"reads"}),
         (Facts(withdrawn={"2026-10": "1 change"}), {"signed:2026-10"}),
