@@ -163,6 +163,11 @@ class BooksSettings(_Model):
         description="The environment variable that holds the verifier token of the app's webhooks.",
     )
     limits: BooksLimits = BooksLimits()
+    settle_seconds: float = Field(
+        default=300,
+        gt=0,
+        description="So long a write whose answer was lost may still arrive; less than 130 for a sandbox only.",
+    )
     redirect_uri: str = Field(
         default="http://localhost:8765/callback", description="As registered with Intuit."
     )

@@ -33,6 +33,7 @@ from ps_qb_pipeline.orchestration.landing import (
     raw_tables,
 )
 from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
 from ps_qb_pipeline.prestashop.extract import ExtractResult, extract
 from ps_qb_pipeline.prestashop.resources import RESOURCES
@@ -179,6 +180,7 @@ def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
             store=runtime.engine,
             run_id=run_id,
             connection=runtime.name,
+            pace=Pace.settling(runtime.connection.books.settle_seconds),
             create_items=runtime.connection.accounting.missing_items == "create",
         )
     export_intents(runtime)

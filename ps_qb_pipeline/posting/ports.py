@@ -105,6 +105,10 @@ def rendering() -> Rendering:
     return Rendering(bodies.body, bodies.customer_body, bodies.item_body)
 
 
+SERVER_LIMIT = 120.0
+"""Intuit ends a request after so many seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The numbers that the protocol turns on, in seconds unless they say otherwise.
@@ -115,7 +119,7 @@ class Pace:
 
     lease: float = 150.0
     settle: float = 300.0
-    server_limit: float = 120.0
+    server_limit: float = SERVER_LIMIT
     query_lag: float = 0.0
     attempts: int = 5
     batch: int = 30
@@ -125,6 +129,11 @@ class Pace:
     """How long one call of ``post`` may wait in total, for throttling and for settling."""
     outages: int = 3
     """After so many failures in a row nothing more is sent in this call."""
+
+    @classmethod
+    def settling(cls, seconds: float) -> Pace:
+        """The pace of a company whose lost writes arrive within so many seconds or never."""
+        return cls(settle=seconds, server_limit=min(SERVER_LIMIT, seconds))
 
     @property
     def window(self) -> float:
