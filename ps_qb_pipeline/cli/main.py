@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from ps_qb_pipeline.cli import closing, deliveries, operations
+from ps_qb_pipeline.cli import closing, deliveries, operations, upkeep
 from ps_qb_pipeline.cli.gateway import gateway
 from ps_qb_pipeline.cli.options import AS_JSON, CONNECTION, clear_errors, runtime_named
 from ps_qb_pipeline.settings import Settings
@@ -268,7 +268,13 @@ def up(port: int, gateway_port: int, with_sandbox: bool) -> None:
     sys.exit(service.run(Settings(), port=port, gateway_port=gateway_port, with_sandbox=with_sandbox))
 
 
-for command in (*operations.COMMANDS, *closing.COMMANDS, *deliveries.COMMANDS, gateway):
+for command in (
+    *operations.COMMANDS,
+    *closing.COMMANDS,
+    *deliveries.COMMANDS,
+    *upkeep.COMMANDS,
+    gateway,
+):
     main.add_command(command)
 
 
