@@ -27,7 +27,7 @@ documents as (
         id,
         cast(date_trunc('month', txn_date) as date) as month,
         if(entity in ('RefundReceipt', 'CreditMemo'), -1, 1) as sign,
-        coalesce(exchange_rate, 1) as rate
+        nullif(exchange_rate, 1) as rate
     from staging.quickbooks_documents
     where
         not coalesce(deleted, false)
@@ -48,8 +48,11 @@ books_lines as (
         documents.entity,
         documents.id,
         documents.month,
-        documents.rate,
-        cast(round(documents.sign * lines.amount * documents.rate, 2) as decimal(18, 2)) as income
+        cast(documents.sign * if(
+            documents.rate is null,
+            cast(lines.amount as decimal(18, 2)),
+            cast(round(lines.amount * documents.rate, 2) as decimal(18, 2))
+        ) as decimal(18, 2)) as income
     from staging.quickbooks_document_lines as lines
     inner join income_items on lines.item_id = income_items.id
     inner join documents on lines.entity = documents.entity and lines.id = documents.id

@@ -10,12 +10,20 @@ accounts as (
     from staging.quickbooks_accounts
 ),
 
+-- What we wrote, and as what: payouts and their fees go out of an account like refunds do.
 documents as (
     select
         *,
-        cast(date_trunc('month', txn_date) as date) as month
-    from staging.quickbooks_documents
-    where not coalesce(deleted, false) and not coalesce(voided, false)
+        cast(date_trunc('month', txn_date) as date) as month,
+        case
+            when document_key is null and stem is null then 'others'
+            when split_part(coalesce(document_key, stem), '|', 2) = 'fee' then 'fees'
+            when split_part(coalesce(document_key, stem), '|', 2) in ('payout', 'exchange')
+                then 'payouts'
+            else 'customers'
+        end as purpose
+    from recon.books_claims
+    where live
 ),
 
 pairs as (
@@ -28,10 +36,9 @@ pairs as (
         pairs.books_id,
         pairs.live,
         pairs.held,
-        ledger_documents.deposit_to as account
+        pairs.deposit_to as account
     from recon.pairs as pairs
-    inner join ledger.documents as ledger_documents using (key)
-    where ledger_documents.deposit_to <> ''
+    where pairs.deposit_to <> ''
 ),
 
 ours as (
@@ -55,48 +62,31 @@ expected as (
     group by all
 ),
 
--- What we wrote, and as what: payouts and their fees go out of an account like refunds do.
-claims as (
-    select
-        entity,
-        id,
-        case split_part(coalesce(document_key, stem), '|', 2)
-            when 'fee' then 'fees'
-            when 'payout' then 'payouts'
-            when 'exchange' then 'payouts'
-            else 'customers'
-        end as purpose
-    from recon.books_claims
-    where (document_key is not null or stem is not null) and live
-),
-
 moves as (
     select
         ours.account,
         documents.currency,
         documents.month,
-        coalesce(claims.purpose, 'others') as purpose,
+        documents.purpose,
         if(documents.entity in ('RefundReceipt', 'CreditMemo'), -documents.total, documents.total)
             as amount
     from documents
     inner join ours on documents.deposit_to_id = ours.account_id
-    left join claims using (entity, id)
     union all by name
     select
         ours.account,
         documents.currency,
         documents.month,
-        coalesce(claims.purpose, 'others') as purpose,
+        documents.purpose,
         -documents.total as amount
     from documents
     inner join ours on documents.from_account_id = ours.account_id
-    left join claims using (entity, id)
     union all by name
     select
         ours.account,
         documents.currency,
         documents.month,
-        coalesce(claims.purpose, 'others') as purpose,
+        documents.purpose,
         case
             when lines.posting_type = 'Credit' then -lines.amount
             when documents.entity = 'Deposit' then -lines.amount
@@ -105,7 +95,6 @@ moves as (
     from documents
     inner join staging.quickbooks_document_lines as lines using (entity, id)
     inner join ours on lines.account_id = ours.account_id
-    left join claims using (entity, id)
     where documents.entity in ('JournalEntry', 'Deposit', 'Purchase')
 ),
 

@@ -25,9 +25,9 @@ expected as (
         key,
         deposit_to,
         txn_date,
-        regexp_extract(
-            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-        ) as stem
+        total,
+        -- The key without its revision; of an adjustment the key itself.
+        if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789')) as stem
     from ledger.documents
 ),
 
@@ -36,20 +36,70 @@ written as (
     select
         entity,
         qbo_id as id,
-        max(regexp_extract(
-            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-        )) as stem
+        max(if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789'))) as stem,
+        max(try_cast(sync_token as bigint)) as written_token
     from control.intents
     where qbo_id <> '' and entity not in ('Customer', 'Item')
     group by all
 ),
 
+-- (Money by way of decimal(18, 6), because DuckDB rounds what exceeds 64 bits thirty times slower.)
+documents_written as (
+    select
+        documents.entity,
+        documents.id,
+        documents.sync_token,
+        documents.doc_number,
+        documents.txn_date,
+        coalesce(documents.currency, 'XXX') as currency,
+        documents.exchange_rate,
+        coalesce(
+            cast(try_cast(documents.total as decimal(18, 6)) as decimal(18, 2)),
+            cast(documents.total as decimal(18, 2)), 0
+        ) as total,
+        coalesce(
+            cast(try_cast(documents.total_tax as decimal(18, 6)) as decimal(18, 2)),
+            cast(documents.total_tax as decimal(18, 2)), 0
+        ) as total_tax,
+        coalesce(
+            cast(try_cast(documents.home_total as decimal(18, 6)) as decimal(18, 2)),
+            cast(documents.home_total as decimal(18, 2))
+        ) as home_total,
+        documents.customer_id,
+        documents.customer_name,
+        documents.deposit_to_id,
+        documents.deposit_to_name,
+        documents.from_account_id,
+        documents.created_at,
+        coalesce(documents.deleted, false) as deleted,
+        not coalesce(documents.deleted, false) and not coalesce(documents.voided, false) as live,
+        case
+            when written.stem is not null then 'intent'
+            when coalesce(documents.source_key, '') <> '' then 'note'
+        end as claimed_by,
+        coalesce(
+            written.stem,
+            if(
+                contains(documents.source_key, '|adjustment|'), documents.source_key,
+                nullif(rtrim(documents.source_key, '0123456789'), '')
+            )
+        ) as stem,
+        written.written_token
+    from documents
+    left join written using (entity, id)
+),
+
 numbers as (
     select
-        doc_number,
-        min(stem) as stem
+        expected.doc_number,
+        min(expected.stem) as stem
     from expected
-    where doc_number <> ''
+    semi join (
+        select unclaimed.doc_number
+        from documents_written as unclaimed
+        where unclaimed.claimed_by is null
+    ) as unclaimed on expected.doc_number = unclaimed.doc_number
+    where expected.doc_number <> ''
     group by all
 ),
 
@@ -60,38 +110,17 @@ prefixes as (
 ),
 
 claimed as (
+    select * from documents_written
+    where claimed_by is not null
+    union all by name
     select
-        documents.entity,
-        documents.id,
-        documents.doc_number,
-        documents.txn_date,
-        coalesce(documents.currency, 'XXX') as currency,
-        cast(coalesce(documents.total, 0) as decimal(18, 2)) as total,
-        cast(coalesce(documents.total_tax, 0) as decimal(18, 2)) as total_tax,
-        documents.deposit_to_id,
-        documents.from_account_id,
-        documents.created_at,
-        coalesce(documents.deleted, false) as deleted,
-        not coalesce(documents.deleted, false) and not coalesce(documents.voided, false) as live,
-        case
-            when written.stem is not null then 'intent'
-            when coalesce(documents.source_key, '') <> '' then 'note'
-            when numbers.stem is not null then 'number'
-        end as claimed_by,
-        coalesce(
-            written.stem,
-            nullif(regexp_extract(
-                documents.source_key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-            ), ''),
-            numbers.stem
-        ) as stem
-    from documents
-    left join written using (entity, id)
-    left join numbers
-        on
-            documents.doc_number = numbers.doc_number
-            and written.stem is null
-            and coalesce(documents.source_key, '') = ''
+        documents_written.* replace (
+            if(numbers.stem is null, null, 'number') as claimed_by,
+            numbers.stem as stem
+        )
+    from documents_written
+    left join numbers on documents_written.doc_number = numbers.doc_number
+    where documents_written.claimed_by is null
 ),
 
 -- Only what nobody claims needs a look at its accounts, from the day of our first document on.
@@ -206,12 +235,22 @@ final as (
         coalesce(placed.on_our_accounts, false) as on_our_accounts,
         claimed.currency,
         claimed.txn_date,
+        claimed.exchange_rate,
         -- A journal has no total of its own: what of it stands on our accounts.
         if(
             claimed.entity = 'JournalEntry' and placed.amount_on_ours is not null,
             placed.amount_on_ours, claimed.total
         ) as total,
-        claimed.total_tax
+        claimed.total_tax,
+        claimed.home_total,
+        expected.total as expected_total,
+        claimed.customer_id,
+        claimed.customer_name,
+        claimed.deposit_to_id,
+        claimed.deposit_to_name,
+        claimed.from_account_id,
+        claimed.sync_token,
+        claimed.written_token
     from claimed
     left join expected on claimed.stem = expected.stem
     left join repeated on claimed.entity = repeated.entity and claimed.id = repeated.id

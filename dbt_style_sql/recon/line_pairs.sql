@@ -2,38 +2,18 @@
 -- Grain: one row per such document with a difference in its lines.
 with
 
-claims as (
+touched as (
     select
         document_key,
         entity,
-        id,
-        total
+        id
     from recon.books_claims
-    where document_key is not null and claim_no = 1 and live and entity <> 'Payment'
-),
-
-written as (
-    select
-        entity,
-        qbo_id as id,
-        max(try_cast(sync_token as bigint)) as sync_token
-    from control.intents
-    where qbo_id <> '' and entity not in ('Customer', 'Item', 'Payment')
-    group by all
-),
-
-touched as (
-    select
-        claims.document_key,
-        claims.entity,
-        claims.id
-    from claims
-    inner join staging.quickbooks_documents as books using (entity, id)
-    inner join ledger.documents as documents on claims.document_key = documents.key
-    left join written using (entity, id)
     where
-        claims.total <> documents.total
-        or try_cast(books.sync_token as bigint) > written.sync_token
+        document_key is not null
+        and claim_no = 1
+        and live
+        and entity <> 'Payment'
+        and (total <> expected_total or try_cast(sync_token as bigint) > written_token)
 ),
 
 item_ids as (

@@ -5,32 +5,13 @@ with
 documents as (
     select
         *,
-        regexp_extract(
-            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-        ) as stem
+        if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789')) as stem
     from ledger.documents
 ),
 
 claims as (
-    select
-        claims.document_key,
-        claims.live,
-        claims.currency,
-        claims.total,
-        claims.total_tax,
-        books.entity,
-        books.id,
-        books.txn_date,
-        books.exchange_rate,
-        cast(books.home_total as decimal(18, 2)) as home_total,
-        books.customer_id,
-        books.customer_name,
-        books.deposit_to_id,
-        books.deposit_to_name,
-        books.sync_token
-    from recon.books_claims as claims
-    inner join staging.quickbooks_documents as books using (entity, id)
-    where claims.document_key is not null and claims.claim_no = 1
+    select * from recon.books_claims
+    where document_key is not null and claim_no = 1
 ),
 
 codes as (
@@ -47,19 +28,44 @@ holds as (
     group by all
 ),
 
-intents as (
+live_intents as (
     select
-        regexp_extract(
-            key, '^[^|]*\|(?:adjustment\|[^|]*\|[^|]*|[^|]*\|[^|]*)'
-        ) as stem,
-        arg_max(state, revision * 2 + if(state = 'VOIDED', 1, 0)) as state,
-        arg_max(coalesce(fault_message, ''), revision) as fault_message,
-        arg_max(try_cast(amount as decimal(18, 2)), revision)
-            filter (where state = 'CONFIRMED' and operation <> 'void') as sent_total,
-        max(try_cast(sync_token as bigint)) as written_token,
-        bool_or(qbo_id <> '') as written
+        if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789')) as stem,
+        state,
+        coalesce(fault_message, '') as fault_message,
+        if(
+            state = 'CONFIRMED' and operation <> 'void',
+            try_cast(amount as decimal(18, 2)), null
+        ) as sent_total,
+        try_cast(sync_token as bigint) as written_token,
+        qbo_id <> '' as written,
+        revision
     from control.intents
     where entity not in ('Customer', 'Item') and state not in ('DROPPED', 'SUPERSEDED')
+),
+
+-- Few documents were written more than once.
+repeated as (
+    select stem
+    from live_intents
+    group by all
+    having count(*) > 1
+),
+
+intents as (
+    select * exclude (revision)
+    from live_intents
+    anti join repeated using (stem)
+    union all by name
+    select
+        stem,
+        arg_max(state, revision * 2 + if(state = 'VOIDED', 1, 0)) as state,
+        arg_max(fault_message, revision) as fault_message,
+        arg_max(sent_total, revision) filter (where sent_total is not null) as sent_total,
+        max(written_token) as written_token,
+        bool_or(written) as written
+    from live_intents
+    semi join repeated using (stem)
     group by all
 ),
 
@@ -105,8 +111,8 @@ line_differences as (
 carried as (
     select
         document_key,
-        sum(shop_amount) as source_amount,
-        sum(tax) as source_tax,
+        cast(sum(shop_amount) as decimal(18, 2)) as source_amount,
+        cast(sum(tax) as decimal(18, 2)) as source_tax,
         bool_or(not in_shop) as source_gone
     from recon.shop_objects
     where source_type in ('order', 'slip') and document_key <> ''
@@ -116,7 +122,7 @@ carried as (
 credit_lines as (
     select
         document_key,
-        sum(amount) as credit
+        cast(sum(amount) as decimal(18, 2)) as credit
     from ledger.lines
     where kind = 'store_credit'
     group by all

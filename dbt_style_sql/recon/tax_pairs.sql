@@ -23,8 +23,8 @@ expected as (
     select
         document_key,
         cast(rate as decimal(9, 4)) as rate,
-        sum(base) as base,
-        sum(amount) as amount
+        cast(sum(base) as decimal(18, 4)) as base,
+        cast(sum(amount) as decimal(18, 4)) as amount
     from ledger.taxes
     group by all
 ),
@@ -33,9 +33,9 @@ actual as (
     select
         entity,
         id,
-        cast(rate as decimal(9, 4)) as rate,
-        sum(base) as base,
-        sum(amount) as amount
+        cast(cast(rate as decimal(18, 6)) as decimal(9, 4)) as rate,
+        cast(sum(base) as decimal(18, 6)) as base,
+        cast(sum(amount) as decimal(18, 6)) as amount
     from staging.quickbooks_document_taxes
     group by all
 ),

@@ -30,11 +30,11 @@ def read_payload(kind: str) -> str:
 
 _REF = '{"value": "VARCHAR", "name": "VARCHAR"}'
 _LINES_JSON = f"""[{{
-    "Id": "VARCHAR", "Amount": "DECIMAL(20,6)", "Description": "VARCHAR", "DetailType": "VARCHAR",
+    "Id": "VARCHAR", "Amount": "DECIMAL(18,6)", "Description": "VARCHAR", "DetailType": "VARCHAR",
     "LinkedTxn": [{{"TxnId": "VARCHAR", "TxnType": "VARCHAR"}}],
     "SalesItemLineDetail": {{
-        "ItemRef": {_REF}, "TaxCodeRef": {{"value": "VARCHAR"}}, "Qty": "DECIMAL(20,6)",
-        "UnitPrice": "DECIMAL(20,7)", "TaxInclusiveAmt": "DECIMAL(20,6)"
+        "ItemRef": {_REF}, "TaxCodeRef": {{"value": "VARCHAR"}}, "Qty": "DECIMAL(18,6)",
+        "UnitPrice": "DECIMAL(18,7)", "TaxInclusiveAmt": "DECIMAL(18,6)"
     }},
     "DiscountLineDetail": {{"DiscountAccountRef": {_REF}}},
     "AccountBasedExpenseLineDetail": {{"AccountRef": {_REF}, "TaxCodeRef": {{"value": "VARCHAR"}}}},
@@ -55,7 +55,7 @@ def _account(field: str) -> str:
 _LINE_FIELDS = {
     "line_id": ("varchar", "l.Id"),
     "detail_type": ("varchar", "coalesce(l.DetailType, 'LinkedTxn')"),
-    "amount": ("decimal(20,6)", "l.Amount"),
+    "amount": ("decimal(18,6)", "l.Amount"),
     "item_id": ("varchar", "l.SalesItemLineDetail.ItemRef.value"),
     "item_name": ("varchar", "l.SalesItemLineDetail.ItemRef.name"),
     "tax_code_id": (
@@ -65,9 +65,9 @@ _LINE_FIELDS = {
             l.JournalEntryLineDetail.TaxCodeRef.value
         )""",
     ),
-    "quantity": ("decimal(20,6)", "l.SalesItemLineDetail.Qty"),
-    "unit_price": ("decimal(20,7)", "l.SalesItemLineDetail.UnitPrice"),
-    "tax_inclusive_amount": ("decimal(20,6)", "l.SalesItemLineDetail.TaxInclusiveAmt"),
+    "quantity": ("decimal(18,6)", "l.SalesItemLineDetail.Qty"),
+    "unit_price": ("decimal(18,7)", "l.SalesItemLineDetail.UnitPrice"),
+    "tax_inclusive_amount": ("decimal(18,6)", "l.SalesItemLineDetail.TaxInclusiveAmt"),
     "description": ("varchar", "l.Description"),
     "account_id": ("varchar", _account("value")),
     "account_name": ("varchar", _account("name")),
@@ -77,17 +77,17 @@ _LINE_FIELDS = {
 }
 
 _TAX_LINES_JSON = """[{
-    "Amount": "DECIMAL(20,6)",
+    "Amount": "DECIMAL(18,6)",
     "TaxLineDetail": {
-        "TaxRateRef": {"value": "VARCHAR"}, "TaxPercent": "DECIMAL(20,6)", "NetAmountTaxable": "DECIMAL(20,6)"
+        "TaxRateRef": {"value": "VARCHAR"}, "TaxPercent": "DECIMAL(18,6)", "NetAmountTaxable": "DECIMAL(18,6)"
     }
 }]"""
 
 _TAX_FIELDS = {
     "tax_rate_id": ("varchar", "l.TaxLineDetail.TaxRateRef.value"),
-    "rate": ("decimal(20,6)", "l.TaxLineDetail.TaxPercent"),
-    "base": ("decimal(20,6)", "l.TaxLineDetail.NetAmountTaxable"),
-    "amount": ("decimal(20,6)", "l.Amount"),
+    "rate": ("decimal(18,6)", "l.TaxLineDetail.TaxPercent"),
+    "base": ("decimal(18,6)", "l.TaxLineDetail.NetAmountTaxable"),
+    "amount": ("decimal(18,6)", "l.Amount"),
 }
 
 
