@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from ps_qb_pipeline.orchestration.landing import SHOP, ConnectionCursors
@@ -38,6 +38,8 @@ BY_ORDER = frozenset(
 """What belongs to an order and may be named in its place."""
 OVERLAP = timedelta(minutes=2)
 """How much of its last window a poll reads again; the nightly search looks back further."""
+SAME_SECOND = 2.0
+"""A row's stamp has whole seconds: so long after it nothing more can come under the same one."""
 _AGAIN = {"order_histories": 20, "order_payments": 0}
 """How many of the last ids are read again: one can become visible after a higher one. Payments, each of
 which costs a request, are not; their orders change with them."""
@@ -105,33 +107,48 @@ def poll(runtime: Runtime) -> int:
 
         names = (*_DATED, *_NUMBERED)
         changed = dict(zip(names, pool.map(ask, names), strict=True))
-        told = shop.server_time
-        paid = {
-            (row.id, order)
+        here = datetime.now(UTC).timestamp()
+        now = float(shop.server_time) if shop.server_time is not None else here
+        paid = [
+            _arrival(runtime.name, "order_payments", row.id, order)
             for row in changed["order_payments"]
             for order in _of_references(pager, [row.values["order_reference"]])
-        }
-    hints = [
-        *((f"orders/{row.id}/{row.values['date_upd']}", row.id) for row in changed["orders"]),
-        *(
-            (f"slip/{row.id}/{row.values['date_upd']}", row.values["id_order"])
-            for row in changed["order_slip"]
-        ),
-        *((f"history/{row.id}", row.values["id_order"]) for row in changed["order_histories"]),
-        *((f"payment/{number}/{order}", order) for number, order in paid),
-    ]
+        ]
+    histories = changed["order_histories"]
     new = Inbox(runtime.engine).receive_all(
-        [_arrival(runtime.name, event, order) for event, order in hints if order]
+        [
+            *(_dated(runtime.name, "orders", row, row.id, zones[0], now, here) for row in changed["orders"]),
+            *(
+                _dated(runtime.name, "order_slip", row, row.values["id_order"], zones[0], now, here)
+                for row in changed["order_slip"]
+            ),
+            *(_arrival(runtime.name, "order_histories", row.id, row.values["id_order"]) for row in histories),
+            *paid,
+        ]
     )
     moved = {name: _next(name, state[name], [row.id for row in changed[name]]) for name in _NUMBERED}
-    now = float(told) if told is not None else datetime.now(UTC).timestamp()
     cursors.commit(POLL, {"since": now, **moved})
     return new
 
 
-def _arrival(connection: str, event: str, order: int) -> Arrival:
-    hint = {"resource": "orders", "id": order, "event": "polled"}
-    return Arrival(SHOP, f"{connection}/poll/{event}", connection, hint)
+def _arrival(
+    connection: str, name: str, number: int, order: int, stamp: str = "", at: float = 0.0
+) -> Arrival:
+    """A polled change; ``row`` lets a round see that it has been read already (``LiveLanding.has_read``)."""
+    hint = {"resource": "orders", "id": order, "event": "polled", "row": [name, number, stamp, at]}
+    return Arrival(SHOP, f"{connection}/poll/{name}/{number}/{stamp}", connection, hint)
+
+
+def _dated(
+    connection: str, name: str, row: Record, order: int, shop_zone: tzinfo | None, now: float, here: float
+) -> Arrival:
+    stamp = row.values["date_upd"]
+    if stamp is None or shop_zone is None:
+        return _arrival(connection, name, row.id, order, str(stamp), float("inf"))
+    at = stamp.replace(tzinfo=shop_zone).timestamp()
+    # The second of the change is not over: what else happens in it has the same stamp, and is asked for again.
+    early = "/early" if at >= now - SAME_SECOND else ""
+    return _arrival(connection, name, row.id, order, f"{stamp}{early}", at - now + here)
 
 
 def _next(name: str, before: int, ids: Sequence[int]) -> int:

@@ -36,6 +36,7 @@ from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.live_landing import LiveLanding
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.posting.confirming import Confirmation, confirm
+from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
 from ps_qb_pipeline.prestashop import writeback
 from ps_qb_pipeline.prestashop.extract import extract
@@ -44,7 +45,7 @@ from ps_qb_pipeline.quickbooks.limiter import Priority
 from ps_qb_pipeline.quickbooks.references import NEEDED, References
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
-from ps_qb_pipeline.state.inbox import Event, Inbox
+from ps_qb_pipeline.state.inbox import Bell, Event, Inbox
 from ps_qb_pipeline.state.intents import IN_FLIGHT, PLANNED
 from ps_qb_pipeline.state.tables import intents
 from ps_qb_pipeline.validation import holds
@@ -113,17 +114,18 @@ def run_live(
     ``wanted_elsewhere`` says that another run waits for this one's place. The first round is made even
     without hints: it takes up what an earlier run left unfinished.
     """
-    inbox = Inbox(runtime.engine)
+    inbox, bell = Inbox(runtime.engine), Bell(runtime.engine)
     began = quiet_since = time.monotonic()
     rounds = [make_round(runtime, inbox, contracts, run_id=run_id)]
+    looks = 0
     while time.monotonic() - began < longest and not rounds[-1].stopped:
-        if inbox.depth(runtime.name, source=SHOP).count:
+        if bell.rang() and inbox.depth(runtime.name, source=SHOP).count:
             rounds.append(make_round(runtime, inbox, contracts, run_id=run_id))
             quiet_since = time.monotonic()
-        elif time.monotonic() - quiet_since >= linger or wanted_elsewhere():
+        elif time.monotonic() - quiet_since >= linger or (looks % 10 == 0 and wanted_elsewhere()):
             break
-        else:
-            time.sleep(LOOK_SECONDS)
+        looks += 1
+        time.sleep(LOOK_SECONDS)
     return rounds
 
 
@@ -183,8 +185,11 @@ def _read(runtime: Runtime, landing: LiveLanding, events: Sequence[Event]) -> se
     if not events:
         return set()
     cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, SHOP)
+    polled = [tuple(event.hint["row"]) for event in events if "row" in event.hint]
+    known = landing.has_read(polled) if polled else set()
+    news = [event.hint for event in events if tuple(event.hint.get("row", ())[:2]) not in known]
     with runtime.shop() as shop:
-        orders = concerned(shop, [event.hint for event in events])
+        orders = concerned(shop, news)
         if not orders:
             return set()
         landing.look_up(orders)
@@ -225,6 +230,8 @@ def _work(
 ) -> Work:
     """Land what was read, bring its part of the ledger up to it, gate it, and take out what may be posted."""
     with runtime.warehouse("live orders") as con:
+        # A few hundred tiny statements: handing each to several threads costs more than it saves.
+        con.execute("set threads = 1")
         tables.create_tables(con)
         landing.flush(con)
         models.run_models(con, select=_changed_models(runtime))
@@ -365,6 +372,7 @@ def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
             run_id=run_id,
             connection=runtime.name,
             create_items=runtime.connection.accounting.missing_items == "create",
+            pace=Pace.settling(runtime.connection.books.settle_seconds),
             cards=lambda entity, name, _values: work.cards[entity, name],
             # A backfill may hold the company for hours; the intents' own claims keep the two apart.
             alone=False,

@@ -28,7 +28,7 @@ from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.quickbooks import mirror
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
-from ps_qb_pipeline.state.inbox import Inbox
+from ps_qb_pipeline.state.inbox import Bell, Inbox
 from ps_qb_pipeline.state.intents import CONFIRMED, PLANNED, SENT, UNKNOWN
 from ps_qb_pipeline.state.tables import intents
 from ps_qb_pipeline.validation.rules import Contract
@@ -126,6 +126,7 @@ class Watch:
     trouble: str = ""
     retried: float = field(default=float("-inf"))
     pause: float = 60.0
+    bell: Bell | None = None
 
     def poll(self) -> None:
         """Ask the shop what is new, if that is due; trouble is told and does not stop the watching."""
@@ -138,6 +139,12 @@ class Watch:
             self.trouble = ""
         except PipelineError as error:
             self.trouble = str(error)
+
+    def rang(self) -> bool:
+        """Whether anything was written since the last look."""
+        if self.bell is None:
+            self.bell = Bell(self.runtime.engine)
+        return self.bell.rang()
 
     def unfinished(self) -> bool:
         """Whether a document waits for another attempt now; asked less and less often while that helps not."""
@@ -152,7 +159,7 @@ class Watch:
 def due(runtime: Runtime) -> bool:
     """Whether a planned document may go out now, or a lost one may be looked up."""
     now = runtime.clock.now()
-    settled = now - timedelta(seconds=Pace().window)
+    settled = now - timedelta(seconds=Pace.settling(runtime.connection.books.settle_seconds).window)
     columns = intents.c
     query = (
         select(func.count())
@@ -209,9 +216,11 @@ def _watched(context: dg.SensorEvaluationContext, watch: Watch) -> dg.RunRequest
     inbox = Inbox(watch.runtime.engine)
     until = watch.monotonic() + WATCH_SECONDS
     waits = ""
+    depth = inbox.depth(name, source=SHOP)
     while True:
         watch.poll()
-        depth = inbox.depth(name, source=SHOP)
+        if watch.rang():
+            depth = inbox.depth(name, source=SHOP)
         reason = f"{depth.count} hints" if depth.count else "unfinished" if watch.unfinished() else ""
         if reason:
             waits = _not_now(context.instance, f"live_{name}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import duckdb
 
+from ps_qb_pipeline.orchestration.hints import SAME_SECOND
 from ps_qb_pipeline.orchestration.landing import SHOP
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.prestashop.extract import CHILDREN
@@ -43,6 +44,30 @@ class LiveLanding:
             self._known["order_payments", "order_reference"] = warehouse.known_of(
                 "order_payments", "order_reference", [one for one in references if one]
             )
+
+    def has_read(self, rows: Iterable[tuple[str, int, str, float]]) -> set[tuple[str, int]]:
+        """Those of these polled rows that landed since they changed, because a webhook told of them.
+
+        A row is resource, id, its stamp (none where it never changes) and the moment of the stamp by our clock.
+        """
+        listed = list(rows)
+        dated = {name for name, _, stamp, _ in listed if stamp}
+        found: set[tuple[str, int]] = set()
+        with self.runtime.warehouse("look up polled rows", read_only=True) as con:
+            warehouse = raw.RawWarehouse(con, connection=self.runtime.name, system=SHOP)
+            for resource in sorted({name for name, _, _, _ in listed}):
+                columns = ["fetched_at", *(["date_upd"] if resource in dated else [])]
+                ids = [number for name, number, _, _ in listed if name == resource]
+                landed = warehouse.values(resource, columns, ids)
+                found |= {
+                    (name, number)
+                    for name, number, stamp, at in listed
+                    if name == resource
+                    and number in landed
+                    and (not stamp or str(landed[number][1]) == stamp)
+                    and landed[number][0].timestamp() > at + SAME_SECOND
+                }
+        return found
 
     def known_of(self, name: str, column: str, values: Sequence[int | str]) -> dict[int, Any]:
         """What ``look_up`` found; rows of other orders are looked up now."""

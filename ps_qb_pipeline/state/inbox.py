@@ -135,6 +135,29 @@ class Inbox:
             return tx.execute(delete(inbox).where(inbox.c.handled_at < before)).rowcount
 
 
+class Bell:
+    """Says cheaply whether anything at all was written to the control plane since it was asked last.
+
+    For whoever looks several times a second. Where the database cannot say, it always rings.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Any = None
+        self._seen: int | None = None
+
+    def rang(self) -> bool:
+        """True at first, and after any commit of any process."""
+        if self._engine.dialect.name != "sqlite":
+            return True
+        if self._connection is None:
+            self._connection = self._engine.raw_connection()
+        # SQLite's own counter, of what others have committed: a look at shared memory, no reading of tables.
+        version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        rang, self._seen = version != self._seen, version
+        return rang
+
+
 def _open(connection: str, source: str | None) -> Any:
     where = (inbox.c.connection == connection) & inbox.c.handled_at.is_(None)
     return where if source is None else where & (inbox.c.source == source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ps_qb_pipeline.state.database import open_control_plane
-from ps_qb_pipeline.state.inbox import Arrival, Inbox
+from ps_qb_pipeline.state.inbox import Arrival, Bell, Inbox
 from ps_qb_pipeline_tests.faults.clock import SimClock
 
 
@@ -61,3 +61,14 @@ def test_the_depth_counts_what_is_open_and_the_old_is_forgotten() -> None:
     clock.sleep(10)
     assert box.forget(clock.now()) == 1
     assert [event.event_id for event in box.waiting("a")] == ["e2"]
+
+
+def test_the_bell_rings_once_for_what_others_have_written(tmp_path) -> None:
+    """At first, and after another process has committed; not for nothing."""
+    url = f"sqlite:///{tmp_path / 'control.sqlite'}"
+    bell, other = Bell(open_control_plane(url)), Inbox(open_control_plane(url))
+    bell.rang()
+    assert not bell.rang()
+    other.receive("shop", "e1", connection="a", hint={})
+    assert bell.rang()
+    assert not bell.rang()
