@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ps_qb_pipeline.quickbooks import mirror
 from ps_qb_pipeline.quickbooks.entities import ENTITIES
 from ps_qb_pipeline.reports import signoff
 from ps_qb_pipeline.reports.books_period import Landed, fetch_period, land_period
+from ps_qb_pipeline.reports.levels import levels_table
 from ps_qb_pipeline.reports.model import Report, read_report, summary
 from ps_qb_pipeline.reports.scope import first_day, last_day
 from ps_qb_pipeline.state.cursors import Cursors
@@ -87,9 +88,12 @@ def land_periods(runtime: Runtime, *, everything: bool = False) -> PeriodsLanded
     for period in sorted(wanted):
         before = cursors.get(f"period.{period}")
         at = datetime.now(UTC)
-        if before is not None and not everything and not _moved(runtime, period, before["at"]):
-            result.unchanged.append(period)
-            continue
+        if before is not None and not everything:
+            with runtime.warehouse("see what moved", read_only=True) as con:
+                moved = _moved(con, period, before["at"])
+            if not moved:
+                result.unchanged.append(period)
+                continue
         try:
             with runtime.books() as books:
                 reports = fetch_period(books, period)
@@ -103,7 +107,7 @@ def land_periods(runtime: Runtime, *, everything: bool = False) -> PeriodsLanded
     return result
 
 
-def _moved(runtime: Runtime, period: str, since: str) -> bool:
+def _moved(con: duckdb.DuckDBPyConnection, period: str, since: str) -> bool:
     """Whether a document of the month was landed since."""
     dated = [entity.table for entity in ENTITIES.values() if "txn_date" in entity.types]
     parts = [
@@ -111,8 +115,7 @@ def _moved(runtime: Runtime, period: str, since: str) -> bool:
         for table in dated
     ]
     span = {"first": first_day(period), "last": last_day(period), "since": datetime.fromisoformat(since)}
-    with runtime.warehouse("see what moved", read_only=True) as con:
-        return con.execute(f"{' union all '.join(parts)} limit 1", span).fetchone() is not None
+    return con.execute(f"{' union all '.join(parts)} limit 1", span).fetchone() is not None
 
 
 @dataclass(slots=True)
@@ -175,10 +178,35 @@ def write_reports(runtime: Runtime, *, run_id: str, period: str = "", folder: Pa
         report = read_report(
             con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now(), period=period
         )
+        report = _without_stale(runtime, con, report)
         signed = check_signed(runtime, con)
         report = signoff.with_signed(report, _about(signed, period))
         files = write_pack(report, con, folder)
     return Pack(report, files, signed, int(row[0]) if row else 0)
+
+
+def _without_stale(runtime: Runtime, con: duckdb.DuckDBPyConnection, report: Report) -> Report:
+    """The report without the months in which a document was booked after QuickBooks' reports of it were read.
+
+    They would show a difference that is none; the next morning's reading shows them again.
+    """
+    cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS)
+    table = report.tables["ledger_tie_out"]
+    stale = {
+        month
+        for month in set(table.column("month"))
+        if (read := cursors.get(f"period.{month:%Y-%m}")) is not None
+        and _moved(con, f"{month:%Y-%m}", read["at"])
+    }
+    if not stale:
+        return report
+    rows = tuple(
+        row for row, month in zip(table.rows, table.column("month"), strict=True) if month not in stale
+    )
+    left = ", ".join(f"{month:%Y-%m}" for month in sorted(stale))
+    said = f"{table.intro} Left out until they are read again, because documents were booked since: {left}."
+    tables = {**report.tables, "ledger_tie_out": replace(table, rows=rows, intro=said)}
+    return replace(report, tables={**tables, "levels": levels_table(tables)})
 
 
 def _about(signed: Sequence[signoff.Closed], period: str) -> list[signoff.Closed]:
