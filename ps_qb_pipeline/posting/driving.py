@@ -73,11 +73,17 @@ def _send_due(worker: Worker, keys: Sequence[str]) -> None:
 
 
 def _next_group(worker: Worker, due: deque[str]) -> list[Intent]:
+    """The next that are still planned: another worker may have sent some of them since they were listed."""
     with worker.lock:
-        worker.alive()
-        if worker.outage or _paused(worker):
-            return []
-        return _whole(worker, [due.popleft() for _ in range(min(worker.batch, len(due)))])
+        while due:
+            worker.alive()
+            if worker.outage or _paused(worker):
+                break
+            listed = _whole(worker, [due.popleft() for _ in range(min(worker.batch, len(due)))])
+            planned = [one for one in listed if one.state == PLANNED and _due(worker, one)]
+            if planned:
+                return planned
+    return []
 
 
 def _due(worker: Worker, intent: Intent) -> bool:
