@@ -19,7 +19,8 @@ import duckdb
 
 from ps_qb_pipeline.reports.levels import levels_table
 from ps_qb_pipeline.reports.scope import Scope, last_day
-from ps_qb_pipeline.reports.sections import SECTIONS, Section
+from ps_qb_pipeline.reports.section import Section
+from ps_qb_pipeline.reports.sections import SECTIONS
 from ps_qb_pipeline.reports.story import OrderStory, explain
 from ps_qb_pipeline.reports.table import Table
 

@@ -6,51 +6,25 @@ Every query reads the reconciliation and mart models only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ps_qb_pipeline.reports.table import Column
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One table: its query gives exactly its columns, in their order."""
-
-    name: str
-    title: str
-    intro: str
-    sql: str
-    columns: tuple[Column, ...]
-
-
-def _money(name: str, title: str, *, summed: bool = False) -> Column:
-    return Column(name, title, "money", summed)
-
-
-_PROFIT = (
-    Column("orders", "Orders", "integer"),
-    Column("units", "Units", "quantity", summed=True),
-    _money("gross_sales", "Gross sales", summed=True),
-    _money("discounts", "Discounts", summed=True),
-    _money("refunds", "Refunds", summed=True),
-    _money("revenue", "Net revenue", summed=True),
-    _money("covered_revenue", "Of it, cost known", summed=True),
-    _money("cogs", "Cost of goods", summed=True),
-    _money("gross_margin", "Gross margin", summed=True),
-    Column("margin_rate", "Margin", "percent"),
-    Column("coverage", "Cost known for", "percent"),
-    _money("delivery_income", "Delivery income", summed=True),
-    _money("income", "Total income", summed=True),
+from ps_qb_pipeline.reports.profit_sections import PROFIT
+from ps_qb_pipeline.reports.section import Section, money
+from ps_qb_pipeline.reports.table import (
+    ACTION,
+    ACTUAL,
+    CODE,
+    CURRENCY,
+    DOCUMENT,
+    EXPECTED,
+    HAPPENED,
+    MONTH,
+    ORDER,
+    OWNER,
+    PERCENT,
+    REFERENCE,
+    SEVERITY,
+    TAX_CODE,
+    Column,
 )
-_PROFIT_SQL = """orders, units, gross_sales, discounts, refunds, revenue, covered_revenue, cogs, gross_margin,
-    round(gross_margin / nullif(covered_revenue, 0), 4) as margin_rate,
-    round(covered_revenue / nullif(revenue, 0), 4) as coverage,
-    delivery_income, income"""
-
-
-def _profit(name: str, title: str, intro: str, keys: str, order: str, *columns: Column) -> Section:
-    sql = f"select {keys}, {_PROFIT_SQL} from marts.{name} order by {order}"  # noqa: S608 - our own words
-    return Section(name, title, intro, sql, (*columns, *_PROFIT))
-
 
 TIE_OUT = Section(
     "tie_out",
@@ -63,21 +37,21 @@ TIE_OUT = Section(
     order by currency <> getvariable('home_currency'), currency,
         list_position(['sales', 'refunds', 'payments', 'tax'], measure)""",
     (
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("measure", "Measure"),
-        _money("shop", "In the shop"),
-        _money("before_go_live", "Before the start"),
-        _money("not_postable", "Not to be booked"),
-        _money("held", "Held back"),
-        _money("restated", "Booked at another amount"),
-        _money("expected", "Expected in QuickBooks"),
-        _money("missing", "Missing there"),
-        _money("differences", "Differences"),
-        _money("extras", "Surplus there"),
-        _money("actual", "In QuickBooks"),
-        _money("difference", "Shop less QuickBooks"),
-        _money("explained", "Explained"),
-        _money("unclassified", "Unexplained"),
+        money("shop", "In the shop"),
+        money("before_go_live", "Before the start"),
+        money("not_postable", "Not to be booked"),
+        money("held", "Held back"),
+        money("restated", "Booked at another amount"),
+        money("expected", "Expected in QuickBooks"),
+        money("missing", "Missing there"),
+        money("differences", "Differences"),
+        money("extras", "Surplus there"),
+        money("actual", "In QuickBooks"),
+        money("difference", "Shop less QuickBooks"),
+        money("explained", "Explained"),
+        money("unclassified", "Unexplained"),
     ),
 )
 
@@ -88,11 +62,11 @@ OPEN = Section(
     """select currency, exceptions, open_difference, held, blocking from recon.open_difference
     order by currency <> getvariable('home_currency'), currency""",
     (
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("exceptions", "Exceptions", "integer"),
-        _money("open_difference", "Open difference"),
-        _money("held", "Of it held back"),
-        _money("blocking", "Of it blocking the close"),
+        money("open_difference", "Open difference"),
+        money("held", "Of it held back"),
+        money("blocking", "Of it blocking the close"),
     ),
 )
 
@@ -109,15 +83,15 @@ EXCEPTIONS_BY_CODE = Section(
         sum(sum(if(e.currency = getvariable('home_currency'), e.amount, 0))) over (partition by e.code) desc,
         e.code, e.currency <> getvariable('home_currency'), e.currency""",
     (
-        Column("code", "Code"),
+        CODE,
         Column("meaning", "What happened"),
-        Column("severity", "Severity", "severity"),
-        Column("owner", "Owner", "owner"),
+        SEVERITY,
+        OWNER,
         Column("count", "Count", "integer"),
-        Column("currency", "Currency"),
-        _money("amount", "Amount"),
+        CURRENCY,
+        money("amount", "Amount"),
         Column("oldest", "Oldest, days", "integer"),
-        Column("action", "What to do"),
+        ACTION,
     ),
 )
 
@@ -131,11 +105,11 @@ AGEING = Section(
     group by owner, age_bucket, currency
     order by owner, list_position(['0-1', '2-3', '4-7', '8-14', '15-30', '31-60', '60+'], age_bucket), currency""",
     (
-        Column("owner", "Owner", "owner"),
+        OWNER,
         Column("age_bucket", "Age, days"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("count", "Count", "integer"),
-        _money("amount", "Amount"),
+        money("amount", "Amount"),
         Column("overdue", "Past their time", "integer"),
     ),
 )
@@ -149,23 +123,23 @@ EXCEPTIONS = Section(
     from recon.exceptions
     order by severity, amount desc, code, order_id, id""",
     (
-        Column("code", "Code"),
-        Column("severity", "Severity", "severity"),
-        Column("owner", "Owner", "owner"),
-        Column("currency", "Currency"),
-        _money("amount", "Amount", summed=True),
+        CODE,
+        SEVERITY,
+        OWNER,
+        CURRENCY,
+        money("amount", "Amount", summed=True),
         Column("age_days", "Age, days", "integer"),
         Column("age_bucket", "Age"),
         Column("event_date", "Date", "date"),
-        Column("order_id", "Order", "id"),
-        Column("reference", "Reference"),
-        Column("doc_number", "Document"),
+        ORDER,
+        REFERENCE,
+        DOCUMENT,
         Column("books_entity", "QuickBooks type"),
         Column("books_id", "QuickBooks id"),
-        Column("expected", "Expected"),
-        Column("actual", "In QuickBooks"),
-        Column("message", "What happened"),
-        Column("action", "What to do"),
+        EXPECTED,
+        ACTUAL,
+        HAPPENED,
+        ACTION,
         Column("id", "Id"),
     ),
 )
@@ -177,15 +151,15 @@ DUPLICATES = Section(
     """select code, books_entity, books_id, doc_number, currency, amount, event_date, order_id, action
     from recon.exceptions where side = 'books' order by code, amount desc, books_id""",
     (
-        Column("code", "Code"),
+        CODE,
         Column("books_entity", "QuickBooks type"),
         Column("books_id", "QuickBooks id"),
-        Column("doc_number", "Document"),
-        Column("currency", "Currency"),
-        _money("amount", "Amount"),
+        DOCUMENT,
+        CURRENCY,
+        money("amount", "Amount"),
         Column("event_date", "Date", "date"),
-        Column("order_id", "Order", "id"),
-        Column("action", "What to do"),
+        ORDER,
+        ACTION,
     ),
 )
 
@@ -196,12 +170,12 @@ TWINS = Section(
     """select order_id, twin_order_id, reference, id_customer, currency, amount, minutes_apart
     from recon.twins order by order_id""",
     (
-        Column("order_id", "Order", "id"),
+        ORDER,
         Column("twin_order_id", "Earlier order", "id"),
-        Column("reference", "Reference"),
+        REFERENCE,
         Column("id_customer", "Customer id", "id"),
-        Column("currency", "Currency"),
-        _money("amount", "Amount of each"),
+        CURRENCY,
+        money("amount", "Amount of each"),
         Column("minutes_apart", "Minutes apart", "integer"),
     ),
 )
@@ -215,13 +189,13 @@ ADJUSTMENTS = Section(
     order by code, about, line_no""",
     (
         Column("code", "Because of"),
-        Column("order_id", "Order", "id"),
-        Column("doc_number", "Document"),
+        ORDER,
+        DOCUMENT,
         Column("day", "Date", "date"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("account", "Account"),
-        _money("debit", "Debit", summed=True),
-        _money("credit", "Credit", summed=True),
+        money("debit", "Debit", summed=True),
+        money("credit", "Credit", summed=True),
     ),
 )
 
@@ -250,16 +224,16 @@ LEDGER = Section(
         trial_balance
     from recon.ledger_tie_out order by month, account""",
     (
-        Column("month", "Month", "month"),
+        MONTH,
         Column("account", "Account"),
-        _money("expected", "Expected"),
-        _money("ours", "Ours in the ledger"),
-        _money("difference", "Difference"),
-        _money("others", "Of others"),
-        _money("ledger_total", "Ledger"),
-        _money("profit_and_loss", "Profit and loss"),
-        _money("report_difference", "P&L less ledger"),
-        _money("trial_balance", "Trial balance"),
+        money("expected", "Expected"),
+        money("ours", "Ours in the ledger"),
+        money("difference", "Difference"),
+        money("others", "Of others"),
+        money("ledger_total", "Ledger"),
+        money("profit_and_loss", "Profit and loss"),
+        money("report_difference", "P&L less ledger"),
+        money("trial_balance", "Trial balance"),
     ),
 )
 
@@ -272,15 +246,15 @@ CUTOFF = Section(
     (
         Column("period_end", "Period ends", "date"),
         Column("what", "What"),
-        Column("order_id", "Order", "id"),
-        Column("reference", "Reference"),
-        Column("doc_number", "Document"),
-        Column("currency", "Currency"),
+        ORDER,
+        REFERENCE,
+        DOCUMENT,
+        CURRENCY,
         Column("txn_date", "Sold", "date"),
         Column("delivery_date", "Shipped", "date"),
-        _money("net", "Net"),
-        _money("total", "Total"),
-        _money("paid", "Paid"),
+        money("net", "Net"),
+        money("total", "Total"),
+        money("paid", "Paid"),
     ),
 )
 
@@ -291,15 +265,15 @@ BRIDGE = Section(
     """select month, report_income, missing, differences, rounding, surplus, others, books_income, unallocated
     from marts.income_bridge order by month""",
     (
-        Column("month", "Month", "month"),
-        _money("report_income", "Income of this report", summed=True),
-        _money("missing", "Not in QuickBooks", summed=True),
-        _money("differences", "Differences", summed=True),
-        _money("rounding", "Exchange cents", summed=True),
-        _money("surplus", "Surplus of ours", summed=True),
-        _money("others", "Made by others", summed=True),
-        _money("books_income", "Income in QuickBooks", summed=True),
-        _money("unallocated", "Unallocated", summed=True),
+        MONTH,
+        money("report_income", "Income of this report", summed=True),
+        money("missing", "Not in QuickBooks", summed=True),
+        money("differences", "Differences", summed=True),
+        money("rounding", "Exchange cents", summed=True),
+        money("surplus", "Surplus of ours", summed=True),
+        money("others", "Made by others", summed=True),
+        money("books_income", "Income in QuickBooks", summed=True),
+        money("unallocated", "Unallocated", summed=True),
     ),
 )
 
@@ -313,9 +287,9 @@ CLASSES = Section(
         Column("side", "Side"),
         Column("object_type", "Object"),
         Column("class", "Class"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("count", "Count", "integer"),
-        _money("amount", "Amount"),
+        money("amount", "Amount"),
     ),
 )
 
@@ -330,9 +304,9 @@ CONSERVATION = Section(
         Column("object_type", "Object"),
         Column("objects", "Rows", "integer"),
         Column("classed_objects", "Classed", "integer"),
-        _money("amount", "Money of the rows"),
-        _money("classed_amount", "Money of the classes"),
-        _money("remainder", "Remainder"),
+        money("amount", "Money of the rows"),
+        money("classed_amount", "Money of the classes"),
+        money("remainder", "Remainder"),
         Column("holds", "Holds", "flag"),
     ),
 )
@@ -347,16 +321,16 @@ ACCOUNTS = Section(
     from recon.accounts_rolled order by account, currency, month""",
     (
         Column("account", "Account"),
-        Column("currency", "Currency"),
-        Column("month", "Month", "month"),
-        _money("opening", "Opening"),
-        _money("received", "Received"),
-        _money("returned", "Refunded"),
-        _money("others", "Entries of others"),
-        _money("closing", "Closing"),
-        _money("expected_movement", "Expected movement"),
-        _money("difference", "Difference"),
-        _money("books_balance", "Balance in QuickBooks"),
+        CURRENCY,
+        MONTH,
+        money("opening", "Opening"),
+        money("received", "Received"),
+        money("returned", "Refunded"),
+        money("others", "Entries of others"),
+        money("closing", "Closing"),
+        money("expected_movement", "Expected movement"),
+        money("difference", "Difference"),
+        money("books_balance", "Balance in QuickBooks"),
     ),
 )
 
@@ -368,17 +342,17 @@ TAX = Section(
         difference
     from recon.tax_tie_out order by currency, month, country, rate desc, code""",
     (
-        Column("currency", "Currency"),
-        Column("month", "Month", "month"),
+        CURRENCY,
+        MONTH,
         Column("country", "Country"),
-        Column("code", "Tax code"),
-        Column("rate", "Rate, %", "rate"),
+        TAX_CODE,
+        PERCENT,
         Column("documents", "Documents", "integer"),
-        _money("expected_base", "Base as meant"),
-        _money("actual_base", "Base in QuickBooks"),
-        _money("expected_tax", "Tax as meant"),
-        _money("actual_tax", "Tax in QuickBooks"),
-        _money("difference", "Difference"),
+        money("expected_base", "Base as meant"),
+        money("actual_base", "Base in QuickBooks"),
+        money("expected_tax", "Tax as meant"),
+        money("actual_tax", "Tax in QuickBooks"),
+        money("difference", "Difference"),
     ),
 )
 
@@ -391,12 +365,12 @@ NOTES = Section(
     from recon.notes as n left join recon.codes as c using (code)
     group by n.code, n.currency order by any_value(n.severity) desc, n.code, n.currency""",
     (
-        Column("code", "Code"),
+        CODE,
         Column("meaning", "What it says"),
-        Column("severity", "Severity", "severity"),
+        SEVERITY,
         Column("count", "Count", "integer"),
-        Column("currency", "Currency"),
-        _money("amount", "Money concerned"),
+        CURRENCY,
+        money("amount", "Money concerned"),
     ),
 )
 
@@ -407,14 +381,14 @@ NOTE_LIST = Section(
     """select code, severity, order_id, reference, source_type, source_id, currency, amount, event_date, message
     from recon.notes order by code, order_id, source_id""",
     (
-        Column("code", "Code"),
-        Column("severity", "Severity", "severity"),
-        Column("order_id", "Order", "id"),
-        Column("reference", "Reference"),
+        CODE,
+        SEVERITY,
+        ORDER,
+        REFERENCE,
         Column("source_type", "Source"),
         Column("source_id", "Source id", "id"),
-        Column("currency", "Currency"),
-        _money("amount", "Money concerned"),
+        CURRENCY,
+        money("amount", "Money concerned"),
         Column("event_date", "Date", "date"),
         Column("message", "What was found"),
     ),
@@ -438,24 +412,24 @@ DOCUMENTS = Section(
     order by pairs.txn_date, pairs.order_id, pairs.key""",
     (
         Column("id_shop", "Shop", "id"),
-        Column("order_id", "Order", "id"),
-        Column("reference", "Reference"),
+        ORDER,
+        REFERENCE,
         Column("type", "Type"),
-        Column("doc_number", "Document"),
+        DOCUMENT,
         Column("txn_date", "Date", "date"),
         Column("customer_name", "Customer"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("exchange_rate", "Rate", "rate"),
-        _money("net", "Net", summed=True),
-        _money("total_tax", "Tax", summed=True),
-        _money("total", "Total", summed=True),
+        money("net", "Net", summed=True),
+        money("total_tax", "Tax", summed=True),
+        money("total", "Total", summed=True),
         Column("deposit_to", "Account"),
         Column("books_entity", "QuickBooks type"),
         Column("books_id", "QuickBooks id"),
         Column("books_txn_date", "QuickBooks date", "date"),
-        _money("books_total", "QuickBooks total", summed=True),
-        _money("books_tax", "QuickBooks tax", summed=True),
-        _money("difference", "Difference", summed=True),
+        money("books_total", "QuickBooks total", summed=True),
+        money("books_tax", "QuickBooks tax", summed=True),
+        money("difference", "Difference", summed=True),
         Column("class", "Class"),
         Column("intent_state", "State of the posting"),
     ),
@@ -471,55 +445,12 @@ PERIODS = Section(
     group by txn_date, currency order by txn_date, currency""",
     (
         Column("txn_date", "Date", "date"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("documents", "Documents", "integer"),
-        _money("expected", "Expected"),
-        _money("actual", "In QuickBooks"),
+        money("expected", "Expected"),
+        money("actual", "In QuickBooks"),
     ),
 )
-
-_TAIL = " Without tax, in home currency; cost and margin cover only the revenue whose cost is known."
-
-PROFIT = (
-    _profit(
-        "profit_by_month", "Profit by month", "By the month of the document." + _TAIL, "month", "month",
-        Column("month", "Month", "month"),
-    ),
-    _profit(
-        "profit_by_product", "Profit by product", "By product and variant, largest revenue first." + _TAIL,
-        "id_shop, sku, if(product_id = 0, '(delivery and other lines)', product_name) as product_name", "revenue desc, product_id, product_attribute_id",
-        Column("id_shop", "Shop", "id"), Column("sku", "SKU"), Column("product_name", "Product"),
-    ),
-    _profit(
-        "profit_by_customer", "Profit by customer", "Largest revenue first." + _TAIL,
-        "customer_id, customer_name", "revenue desc, customer_id",
-        Column("customer_id", "Customer id", "id"), Column("customer_name", "Customer"),
-    ),
-    _profit(
-        "profit_by_country", "Profit by country", "By country of delivery." + _TAIL, "country", "revenue desc, country",
-        Column("country", "Country"),
-    ),
-    _profit(
-        "profit_by_category", "Profit by category", "By default category of the product." + _TAIL,
-        "category_id", "revenue desc, category_id", Column("category_id", "Category id", "id"),
-    ),
-    _profit(
-        "profit_by_payment_method", "Profit by payment method", "As the shop names the method." + _TAIL,
-        "payment_method", "revenue desc, payment_method", Column("payment_method", "Payment method"),
-    ),
-    _profit(
-        "profit_by_carrier", "Profit by carrier", "By the carrier of the order." + _TAIL, "carrier",
-        "revenue desc, carrier", Column("carrier", "Carrier"),
-    ),
-    _profit(
-        "profit_by_shop", "Profit by shop", "Shops of a multishop." + _TAIL, "id_shop", "id_shop",
-        Column("id_shop", "Shop", "id"),
-    ),
-    _profit(
-        "profit_by_cohort", "Profit by month of order", "Refunds stand in the month of their order." + _TAIL,
-        "cohort", "cohort", Column("cohort", "Month of order", "month"),
-    ),
-)  # fmt: skip
 
 SECTIONS: tuple[Section, ...] = (
     TIE_OUT,

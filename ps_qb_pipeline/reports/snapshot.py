@@ -17,7 +17,12 @@ import duckdb
 
 from ps_qb_pipeline.errors import StorageError
 from ps_qb_pipeline.reports.scope import Scope
-from ps_qb_pipeline.reports.table import Column, Table
+from ps_qb_pipeline.reports.table import (
+    CURRENCY,
+    ORDER,
+    Column,
+    Table,
+)
 
 CHANGES_LISTED = 1000
 
@@ -181,12 +186,12 @@ def changes_table(rows: Sequence[tuple[Any, ...]]) -> Table:
             Column("side", "Side"),
             Column("object_type", "Object"),
             Column("object_id", "Id"),
-            Column("order_id", "Order", "id"),
+            ORDER,
             Column("what", "What changed"),
             Column("before", "As signed"),
             Column("after", "Now"),
             Column("effect", "Effect", "money"),
-            Column("currency", "Currency"),
+            CURRENCY,
         ),
         tuple(rows[:CHANGES_LISTED]),
         max(0, len(rows) - CHANGES_LISTED),

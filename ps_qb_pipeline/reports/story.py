@@ -13,7 +13,21 @@ from typing import Any
 import duckdb
 
 from ps_qb_pipeline.reports.grid import grid
-from ps_qb_pipeline.reports.table import Column, Table
+from ps_qb_pipeline.reports.table import (
+    ACTION,
+    ACTUAL,
+    CODE,
+    CURRENCY,
+    EXPECTED,
+    HAPPENED,
+    OWNER,
+    PERCENT,
+    REFERENCE,
+    SEVERITY,
+    TAX_CODE,
+    Column,
+    Table,
+)
 from ps_qb_pipeline.reports.words import show
 
 
@@ -55,10 +69,10 @@ _ORDERS = _Part(
     left join staging.prestashop_order_states as states on orders.current_state = states.id
     where orders.id in (select unnest($ids))""",
     (
-        Column("reference", "Reference"),
+        REFERENCE,
         Column("date_add", "Made"),
         Column("payment", "Payment"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("net", "Without tax", "money"),
         Column("gross", "With tax", "money"),
         Column("state", "State"),
@@ -90,7 +104,7 @@ _MONEY = _Part(
     (
         Column("type", "Kind"),
         Column("id", "Id", "id"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("amount", "Amount", "money"),
         Column("at", "When"),
     ),
@@ -120,7 +134,7 @@ _DOCUMENTS = _Part(
         Column("type", "Type"),
         Column("txn_date", "Date", "date"),
         Column("customer", "Customer"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("rate", "Rate", "rate"),
         Column("net", "Net", "money"),
         Column("tax", "Tax", "money"),
@@ -153,8 +167,8 @@ _TAXES = _Part(
     where documents.order_id in (select unnest($ids)) order by documents.txn_date, documents.key, taxes.rate desc""",
     (
         Column("doc_number", "Number"),
-        Column("code", "Tax code"),
-        Column("rate", "Rate, %", "rate"),
+        TAX_CODE,
+        PERCENT,
         Column("base", "Base", "money"),
         Column("amount", "Tax", "money"),
     ),
@@ -167,12 +181,12 @@ _FINDINGS = _Part(
     from ledger.findings as findings left join recon.codes as codes using (code)
     where findings.order_id in (select unnest($ids)) order by findings.code""",
     (
-        Column("code", "Code"),
-        Column("severity", "Severity", "severity"),
+        CODE,
+        SEVERITY,
         Column("amount", "Amount", "money"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("message", "What was found"),
-        Column("action", "What to do"),
+        ACTION,
     ),
 )
 
@@ -232,7 +246,7 @@ _BOOKS = _Part(
         Column("id", "Id"),
         Column("txn_date", "Date", "date"),
         Column("customer", "Customer"),
-        Column("currency", "Currency"),
+        CURRENCY,
         Column("tax", "Tax", "money"),
         Column("total", "Total", "money"),
         Column("account", "Account"),
@@ -250,7 +264,7 @@ _CLASSES = _Part(
         Column("id", "Id"),
         Column("class", "Class"),
         Column("amount", "Amount", "money"),
-        Column("currency", "Currency"),
+        CURRENCY,
     ),
 )
 
@@ -259,15 +273,15 @@ _EXCEPTIONS = _Part(
     """select order_id, code, severity, owner, amount, currency, expected, actual, message, action
     from recon.exceptions where order_id in (select unnest($ids)) order by severity, amount desc, code""",
     (
-        Column("code", "Code"),
-        Column("severity", "Severity", "severity"),
-        Column("owner", "Owner", "owner"),
+        CODE,
+        SEVERITY,
+        OWNER,
         Column("amount", "Amount", "money"),
-        Column("currency", "Currency"),
-        Column("expected", "Expected"),
-        Column("actual", "In QuickBooks"),
-        Column("message", "What happened"),
-        Column("action", "What to do"),
+        CURRENCY,
+        EXPECTED,
+        ACTUAL,
+        HAPPENED,
+        ACTION,
     ),
 )
 

@@ -40,6 +40,23 @@ class Column:
     summed: bool = False
 
 
+CURRENCY = Column("currency", "Currency")
+ORDER = Column("order_id", "Order", "id")
+CODE = Column("code", "Code")
+SEVERITY = Column("severity", "Severity", "severity")
+OWNER = Column("owner", "Owner", "owner")
+REFERENCE = Column("reference", "Reference")
+ACTION = Column("action", "What to do")
+DOCUMENT = Column("doc_number", "Document")
+MONTH = Column("month", "Month", "month")
+EXPECTED = Column("expected", "Expected")
+ACTUAL = Column("actual", "In QuickBooks")
+HAPPENED = Column("message", "What happened")
+TAX_CODE = Column("code", "Tax code")
+PERCENT = Column("rate", "Rate, %", "rate")
+"""Columns that several tables have, under one title each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows for people. ``left_out`` counts the rows beyond what the report carries."""

@@ -188,7 +188,7 @@ def _cover_tasks(book: _Book, sheet: Any, row: int, first: Front) -> None:
     titles = ("Money", "What happened", "To do", "For", "Cases", "Code")
     for place, title in enumerate(titles):
         kind = "small head right" if title == "Cases" else "small head"
-        align = {"align": "right"} if title == "Cases" else {}
+        align: dict[str, Any] = {"align": "right"} if title == "Cases" else {}
         if title == "Code":
             kind, align = "small head indented", {"indent": 1}
         sheet.write_string(row + 1, place, title, book.format(kind, bold=True, bottom=1, **align))
