@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from ps_qb_pipeline.sandbox.books import extras, faults, objects, reports, search, taxservice
+from ps_qb_pipeline.sandbox.books import extras, faults, objects, reports, search, taxservice, xmlform
 from ps_qb_pipeline.sandbox.books.clock import key
 from ps_qb_pipeline.sandbox.books.codec import Json, dumps, loads
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -73,7 +73,7 @@ def _once(company: Company, request: Request) -> Reply:
     if not requestid:
         return _written(company, request)
     _check_request_id(request, requestid)
-    earlier = _replay(company, requestid)
+    earlier = _replay(company, requestid, request.body)
     if earlier is not None:
         return earlier
     try:
@@ -81,7 +81,7 @@ def _once(company: Company, request: Request) -> Reply:
     except Refusal as refusal:
         if company.switches.requestid_failures == "replayed":
             reply = refused(company, refusal)
-            _remember(company, requestid, reply)
+            _remember(company, requestid, reply, request.body)
             return reply
         raise
 
@@ -91,7 +91,7 @@ def _written(company: Company, request: Request, requestid: str = "") -> Reply:
         with company.store.transaction():
             reply = _route(company, request)
             if requestid:
-                _remember(company, requestid, reply)
+                _remember(company, requestid, reply, request.body)
     except BaseException:
         company.forget()
         raise
@@ -104,27 +104,32 @@ def _check_request_id(request: Request, requestid: str) -> None:
         raise faults.invalid_request_id(requestid)
 
 
-def _replay(company: Company, requestid: str) -> Reply | None:
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+def _replay(company: Company, requestid: str, sent: bytes) -> Reply | None:
     mode = company.switches.requestid
     if mode == "ignored":
         return None
-    sql = "select status, body, at from replies where requestid=?"
+    sql = "select status, body, at, digest from replies where requestid=?"
     found = company.store.connection.execute(sql, (requestid,)).fetchone()
     if found is None:
         return None
     hours = company.switches.requestid_hours
     if hours and found[2] < key(company.clock.now() - timedelta(hours=hours)):
         return None
-    if mode == "refused":
+    other = bool(found[3]) and found[3] != _digest(sent)
+    if mode == "refused" or (other and company.switches.requestid_other_body == "refused"):
         problem = faults.Problem("600", "Duplicate Request ID", "RequestId already exists in the system")
         raise Refusal(problem)
     return Reply(found[0], found[1])
 
 
-def _remember(company: Company, requestid: str, reply: Reply) -> None:
+def _remember(company: Company, requestid: str, reply: Reply, sent: bytes) -> None:
     company.store.connection.execute(
-        "insert or replace into replies (requestid, at, status, body) values (?,?,?,?)",
-        (requestid, key(company.clock.now()), reply.status, reply.body),
+        "insert or replace into replies (requestid, at, status, body, digest) values (?,?,?,?,?)",
+        (requestid, key(company.clock.now()), reply.status, reply.body, _digest(sent)),
     )
 
 
@@ -150,6 +155,11 @@ def _route(company: Company, request: Request) -> Reply:
 
 def parsed(request: Request) -> Json:
     """Return the JSON object in a request's body."""
+    if "xml" in request.content_type.lower():
+        try:
+            return xmlform.read(request.body)
+        except ValueError as error:
+            raise faults.unknown_property(f"request body is not XML: {error}") from None
     try:
         body = loads(request.body or b"{}")
     except UnicodeDecodeError:

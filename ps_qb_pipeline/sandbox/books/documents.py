@@ -125,6 +125,8 @@ def _number(
 ) -> None:
     custom = bool(company.preference("SalesFormsPrefs", "CustomTxnNumbers", False))
     wanted = body.get("DocNumber")
+    if entity.numbers and not custom and before is None and company.switches.number_given == "replaced":
+        wanted = None
     counter = f"number:{entity.numbers}"
     if wanted == "AUTO_GENERATE" or (not wanted and entity.numbers and not custom and before is None):
         body["DocNumber"] = str(company.store.next(counter, FIRST_NUMBERS.get(entity.numbers, 1)))
@@ -198,6 +200,8 @@ def _sale(company: Company, body: Json, before: Json | None) -> None:
     for name in ("BillAddr", "ShipAddr"):
         if customer and name not in body and customer.get(name):
             body[name] = dict(customer[name])
+        if before is not None and body.get(name) and company.switches.address_reflow == "on":
+            body[name] = _reflowed(body[name])
         if body.get(name) and "Id" not in body[name]:
             body[name]["Id"] = str(company.store.next("id:address", 1))
     if body.get("EmailStatus") == "NeedToSend" and not body.get("BillEmail", {}).get("Address"):
@@ -210,6 +214,17 @@ def _sale(company: Company, body: Json, before: Json | None) -> None:
     body.setdefault("CustomField", [])
     body.setdefault("LinkedTxn", [])
     body.setdefault("ApplyTaxAfterDiscount", False)
+
+
+def _reflowed(address: Json) -> Json:
+    """Return an address with its parts melted into at most five lines, as an update may leave it."""
+    place = " ".join(
+        str(address[name]) for name in ("City", "CountrySubDivisionCode", "PostalCode") if address.get(name)
+    )
+    texts = [str(address[f"Line{n}"]) for n in range(1, 6) if address.get(f"Line{n}")]
+    texts += [text for text in (place, str(address.get("Country", ""))) if text]
+    made: Json = {f"Line{n}": text for n, text in enumerate(texts[:5], start=1)}
+    return made | ({"Id": address["Id"]} if "Id" in address else {})
 
 
 def _receipt(company: Company, body: Json, before: Json | None) -> None:

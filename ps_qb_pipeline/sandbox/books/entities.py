@@ -306,7 +306,7 @@ _TABLE = (
         required=(LINE, ("VendorRef",)),
         ids="txn",
         filters=_fields("VendorRef Balance APAccountRef"),
-        computed=_fields("TotalAmt HomeTotalAmt Balance"),
+        computed=_fields("TotalAmt HomeTotalAmt Balance HomeBalance"),
         delete=True,
     ),
     Entity(

@@ -92,7 +92,6 @@ def prepare(company: Company, entity: Entity, number: int, body: Json, before: J
         _person(company, entity, body)
     elif special is not None:
         special(company, number, body, before)
-    kind = entity.name
     if entity.name_field:
         _lineage(company, entity, body)
         if company.switches.deleted_suffix == "on" and body.get("Active") is False:
@@ -100,7 +99,7 @@ def prepare(company: Company, entity: Entity, number: int, body: Json, before: J
             if not shown.endswith(DELETED_SUFFIX):
                 body[entity.name_field] = shown + DELETED_SUFFIX
         _unique(company, entity, number, body)
-    if kind in ENTITIES and entity.kind in {"names", "list"}:
+    if entity.kind in {"names", "list"} and entity.name != "Tag":
         body.setdefault("Active", True)
 
 

@@ -71,12 +71,13 @@ class Authority:
         if self._find(refresh_token, "refresh") is None:
             self._save(refresh_token, "refresh", self.company.store.next("grant", 1), REFRESH_SECONDS)
 
-    def grant(self, scope: str = "") -> str:
+    def grant(self, scope: str = "", redirect_uri: str = "") -> str:
         """Return an authorization code for a scope, as the consent page does when a person agrees."""
         code = self._mint("code")
         pair = self.company.store.next("grant", 1)
         self._save(code, "code", pair, CODE_SECONDS)
         self.company.store.set(f"scope:{pair}", scope)
+        self.company.store.set(f"redirect:{pair}", redirect_uri)
         return code
 
     def allows(self, access_token: str) -> bool:
@@ -104,13 +105,17 @@ class Authority:
         if kind == "refresh_token":
             return self._refresh(values.get("refresh_token", ""), hard_expiry=hard_expiry)
         if kind == "authorization_code":
-            return self._exchange(values.get("code", ""), hard_expiry=hard_expiry)
+            return self._exchange(values, hard_expiry=hard_expiry)
         return Answer(400, {"error": "unsupported_grant_type"})
 
-    def _exchange(self, code: str, *, hard_expiry: bool) -> Answer:
+    def _exchange(self, values: dict[str, str], *, hard_expiry: bool) -> Answer:
+        code = values.get("code", "")
         found = self._find(code, "code")
         if found is None or found[3] != "live" or found[2] <= self._now():
             return self._no("Invalid authorization code")
+        agreed = self.company.store.setting(f"redirect:{found[0]}", "")
+        if agreed and values.get("redirect_uri", agreed) != agreed:
+            return self._no("Invalid redirect uri")
         self._state(code, "used")
         value = self._mint("refresh")
         self._save(value, "refresh", found[0], REFRESH_SECONDS)
@@ -126,6 +131,8 @@ class Authority:
         if found is None or found[3] == "revoked" or found[2] <= self._now():
             return self._no("Incorrect or invalid refresh token")
         pair, issued, _, state = found
+        if self._hard_left(pair) <= 0:
+            return self._no("Incorrect or invalid refresh token")
         if state == "stale":
             return self._stale(pair, issued, hard_expiry=hard_expiry)
         self.refreshes += 1
@@ -133,12 +140,21 @@ class Authority:
             self.rotations += 1
             self._state(value, "stale")
             value = self._mint("refresh")
-            self._save(value, "refresh", pair, REFRESH_SECONDS)
+            self._save(value, "refresh", pair, self._refresh_left(pair))
         else:
             self.company.store.connection.execute(
-                "update tokens set expires=? where token=?", (self._now() + REFRESH_SECONDS, value)
+                "update tokens set expires=? where token=?", (self._now() + self._refresh_left(pair), value)
             )
         return self._issue(pair, value, hard_expiry=hard_expiry)
+
+    def _hard_left(self, pair: int) -> float:
+        """Return how many seconds a grant has left of the five years that no refresh prolongs."""
+        sql = "select min(issued) from tokens where pair=?"
+        first = self.company.store.connection.execute(sql, (pair,)).fetchone()[0]
+        return HARD_SECONDS - (self._now() - float(first))
+
+    def _refresh_left(self, pair: int) -> int:
+        return int(min(REFRESH_SECONDS, self._hard_left(pair)))
 
     def _stale(self, pair: int, issued: float, *, hard_expiry: bool) -> Answer:
         if self.company.switches.stale_refresh == "refused":
@@ -157,13 +173,11 @@ class Authority:
             "token_type": "bearer",
             "expires_in": ACCESS_SECONDS,
             "refresh_token": refresh,
-            "x_refresh_token_expires_in": REFRESH_SECONDS,
+            "x_refresh_token_expires_in": self._refresh_left(pair),
             "access_token": access,
         }
         if hard_expiry:
-            sql = "select min(issued) from tokens where pair=?"
-            first = self.company.store.connection.execute(sql, (pair,)).fetchone()[0]
-            body["x_refresh_token_hard_expires_in"] = int(max(0, HARD_SECONDS - (self._now() - first)))
+            body["x_refresh_token_hard_expires_in"] = int(self._hard_left(pair))
         return Answer(200, body)
 
     def _no(self, why: str) -> Answer:

@@ -45,7 +45,11 @@ def read(company: Company, entity: Entity, number: int) -> Json:
 
 
 def present(company: Company, entity: Entity, body: Json) -> Json:
-    """Return ``body`` with the balances of this moment."""
+    """Return ``body`` with the balances of this moment, and without what is not shown."""
+    if entity.name == "Preferences" and company.switches.close_date == "hidden":
+        shown = dict(body.get("AccountingInfoPrefs", {}))
+        shown.pop("BookCloseDate", None)
+        return body | {"AccountingInfoPrefs": shown}
     if entity.name in lists.BALANCED:
         return lists.with_balance(company, entity.name, body)
     return body
@@ -54,15 +58,16 @@ def present(company: Company, entity: Entity, body: Json) -> Json:
 def clean(company: Company, entity: Entity, body: Json) -> Json:
     """Return a request's body checked against the schema, without what only the books may say."""
     seen = schema.Checked()
-    checked = schema.check(entity.name, body, seen)
+    ours = entity.computed | {"MetaData"}
+    checked = schema.check(
+        entity.name, {name: value for name, value in body.items() if name not in ours}, seen
+    )
     company.text_numbers += seen.text_numbers
     if seen.text_numbers and company.switches.string_numbers == "refused":
         raise faults.invalid_number(entity.name, "a string")
     if company.is_us and company.switches.us_charset == "latin1":
         _latin1(checked)
-    return {
-        name: value for name, value in checked.items() if name not in entity.computed and name != "MetaData"
-    }
+    return checked
 
 
 def _latin1(value: Any, where: str = "") -> None:

@@ -104,6 +104,7 @@ def _one(company: Company, entity: str, name: str, value: Json) -> None:
         not entity
         or (entity == "Item" and ident in PSEUDO_ITEMS)
         or (entity == "TaxCode" and _pseudo(company, ident))
+        or (name == "TaxCodeRef" and company.is_us)  # which codes a line may carry is a rule of its own: 6100
     ):
         return
     found = company.require(entity, ident, name)

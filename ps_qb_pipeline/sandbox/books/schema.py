@@ -10,7 +10,7 @@ import gzip
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -29,7 +29,7 @@ TEXT_LIMITS = {
     "Customer.CompanyName": 100,
     "Customer.Title": 16,
     "Customer.Suffix": 16,
-    "Customer.Notes": 4000,
+    "Customer.Notes": 2000,
     "Customer.PrintOnCheckName": 110,
     "Customer.FullyQualifiedName": 0,
     "Vendor.DisplayName": 500,
@@ -280,7 +280,7 @@ def _boolean(value: Any, where: str) -> bool:
 
 
 def _date(text: str, where: str) -> str:
-    for read in (lambda: date.fromisoformat(text[:10]), lambda: datetime.fromisoformat(text).date()):
+    for part in (text[:10], text):
         with suppress(ValueError):
-            return read().isoformat()
+            return datetime.fromisoformat(part).date().isoformat()
     raise faults.invalid_date(where, text)

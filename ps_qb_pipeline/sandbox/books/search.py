@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from ps_qb_pipeline.sandbox.books import faults, lists, recurring, taxservice
+from ps_qb_pipeline.sandbox.books import faults, lists, objects, recurring, taxservice
 from ps_qb_pipeline.sandbox.books.clock import key
 from ps_qb_pipeline.sandbox.books.codec import Json, dumps, loads
 from ps_qb_pipeline.sandbox.books.company import Company
@@ -65,14 +65,19 @@ def _found(company: Company, query: Query) -> list[bytes]:
     where, values, rest = _sql(company, query)
     plain = not query.order or query.order == (("Id", False),)
     first, last = query.start - 1, query.start - 1 + query.limit
+    newest_first = (
+        not query.order and query.entity.is_transaction and company.switches.unordered == "newest_first"
+    )
     if plain and not rest and not _hidden(company, query.entity):
-        tail = f"{by_id(where)} limit {query.limit} offset {first}"
+        tail = f"{by_id(where)}{' desc' if newest_first else ''} limit {query.limit} offset {first}"
         rows = company.store.select(query.entity.name, where, values, tail)
         shown = _shown(company, query.entity)
         return [shown(row.body, row.id) for row in rows]
-    if plain:
+    if plain and not newest_first:
         return [dumps(body) for body in islice(_matching(company, query), first, last)]
     found = list(_matching(company, query))
+    if newest_first:
+        found.reverse()
     for field, descending in reversed(query.order):
         found.sort(key=sort_key(field), reverse=descending)
     return [dumps(body) for body in found[first:last]]
@@ -80,6 +85,8 @@ def _found(company: Company, query: Query) -> list[bytes]:
 
 def _shown(company: Company, entity: Entity) -> Callable[[bytes, int], bytes]:
     """Return what puts present balances into a stored body; bodies without a balance pass as they are."""
+    if entity.name == "Preferences":
+        return lambda body, _: dumps(objects.present(company, entity, loads(body)))
     if entity.name not in lists.BALANCED:
         return lambda body, _: body
     scope = {"Account": "A", "Customer": "C", "Vendor": "V"}[entity.name]

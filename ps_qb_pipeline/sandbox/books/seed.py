@@ -144,7 +144,7 @@ def _preferences(company: Company, facts: Json) -> Json:
             "AllowDiscount": True,
             "AllowEstimates": True,
             "AllowServiceDate": False,
-            "AllowShipping": company.is_us,
+            "AllowShipping": True,
             "AutoApplyCredit": False,
             "AutoApplyPayments": False,
             "DefaultTerms": {"value": "4"},

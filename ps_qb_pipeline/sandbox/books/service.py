@@ -21,7 +21,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from ps_qb_pipeline.sandbox.books import api, faults, identity
+from ps_qb_pipeline.sandbox.books import api, faults, identity, xmlform
 from ps_qb_pipeline.sandbox.books.codec import dumps, loads
 from ps_qb_pipeline.sandbox.books.control import Control, Late, Trouble
 from ps_qb_pipeline.sandbox.books.faults import Problem, Refusal
@@ -171,7 +171,7 @@ class Service:
         values = {"error": "access_denied", "state": state}
         if decision == "grant":
             values = {
-                "code": self.authority.grant(query.get("scope", "")),
+                "code": self.authority.grant(query.get("scope", ""), target),
                 "state": state,
                 "realmId": self.options.realm,
             }
@@ -201,8 +201,19 @@ class Service:
     # The API ---------------------------------------------------------------------------------------
 
     async def call(self, request: HttpRequest) -> Response:
-        """Answer one call of the v3 API."""
+        """Answer one call of the v3 API, in JSON unless the client asks for XML alone."""
         body = await request.body()
+        reply = await self._called(request, body)
+        if xmlform.wanted(request.headers.get("accept", "")) and reply.media_type == api.JSON:
+            shown = self._stamp(Response(xmlform.write(loads(bytes(reply.body))), reply.status_code))
+            shown.headers.update(
+                {name: value for name, value in reply.headers.items() if name != "content-length"}
+            )
+            shown.headers["content-type"] = xmlform.MEDIA_TYPE
+            return shown
+        return reply
+
+    async def _called(self, request: HttpRequest, body: bytes) -> Response:
         self.serial += 1
         self.control.run_late()
         wanted = api.Request(
@@ -335,9 +346,7 @@ class Service:
         return self._stamp(reply)
 
     def _reply(self, reply: api.Reply, body: bytes) -> Response:
-        return self._stamp(
-            Response(reply.body, reply.status, headers={"content-type": reply.content_type}), body
-        )
+        return self._stamp(Response(reply.body, reply.status, media_type=reply.content_type), body)
 
     def _stamp(self, reply: Response, body: bytes = b"") -> Response:
         reply.headers["intuit_tid"] = api.intuit_tid(self.serial, body[:512])

@@ -37,7 +37,8 @@ create table if not exists balances (
     scope text not null, key integer not null, home integer not null, amount integer not null,
     primary key (scope, key));
 create table if not exists counters (name text primary key, value integer not null);
-create table if not exists replies (requestid text primary key, at text not null, status integer not null, body blob not null);
+create table if not exists replies (requestid text primary key, at text not null, status integer not null, body blob not null,
+    digest text not null default '');
 create table if not exists tokens (
     token text primary key, kind text not null, pair integer not null, issued real not null, expires real not null,
     state text not null);
@@ -115,6 +116,13 @@ class Store:
         self.connection.execute("pragma journal_mode=wal")
         self.connection.execute("pragma synchronous=normal")
         self.connection.executescript(SCHEMA)
+        self._complete()
+
+    def _complete(self) -> None:
+        """Add what a file of an earlier version lacks."""
+        columns = {row[1] for row in self.connection.execute("pragma table_info(replies)")}
+        if "digest" not in columns:
+            self.connection.execute("alter table replies add column digest text not null default ''")
 
     def close(self) -> None:
         """Close the file."""

@@ -80,6 +80,8 @@ def _global(company: Company, body: Json, discount: Decimal, *, purchase: bool) 
     rates = _bases(company, taxed, discount, purchase=purchase)
     for rate in rates.values():
         rate.tax = money(rate.base * rate.percent / HUNDRED, code)
+    if company.switches.tax_rounding == "per_line":
+        _by_line(company, taxed, discount, rates, purchase=purchase)
     if mode == INCLUSIVE:
         _tax_of_gross(company, taxed, rates, purchase=purchase)
     _override(company, rates, sent)
@@ -122,6 +124,28 @@ def _bases(
             kept.base += own
             before += money(own * rate.percent / HUNDRED)
     return rates
+
+
+def _by_line(
+    company: Company,
+    taxed: list[tuple[Json, Json, str]],
+    discount: Decimal,
+    rates: dict[str, Rated],
+    *,
+    purchase: bool,
+) -> None:
+    """Make the tax of every rate the sum of what each line owes, rounded line by line."""
+    total = sum((amount(line["Amount"]) for line, _, _ in taxed), Decimal(0))
+    kept = (total - discount) / total if total else Decimal(1)
+    for rate in rates.values():
+        rate.tax = Decimal(0)
+    for line, _, code in taxed:
+        before = Decimal(0)
+        for rate in rates_of(company, code, purchase=purchase):
+            base = amount(line["Amount"]) * kept
+            owed = money((base + before if rate.on_tax else base) * rate.percent / HUNDRED)
+            rates[rate.ident].tax += owed
+            before += owed
 
 
 def _less(by_code: dict[str, Decimal], discount: Decimal, total: Decimal) -> dict[str, Decimal]:

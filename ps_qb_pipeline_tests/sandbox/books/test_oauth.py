@@ -105,6 +105,24 @@ def test_a_refresh_token_dies_after_a_hundred_days_without_use(wire, auth):
         auth.refresh(auth.refresh_token)
 
 
+def test_no_refresh_prolongs_a_grant_beyond_five_years(wire, auth):
+    """In its last days the expiry stands still, and after five years the token is dead however often it was used."""
+    token = fresh(wire)
+    auth.refresh(token)
+    for _ in range(19):
+        wire.control(clock={"advance": 95 * DAY_SECONDS})
+        auth.refresh(auth.refresh_token)
+    left = auth.x_refresh_token_expires_in
+    assert 0 < left < 21 * DAY_SECONDS
+    wire.control(clock={"advance": 10 * DAY_SECONDS})
+    auth.refresh(auth.refresh_token)
+    assert auth.x_refresh_token_expires_in == pytest.approx(left - 10 * DAY_SECONDS, abs=5)
+    wire.control(clock={"advance": 12 * DAY_SECONDS})
+    with pytest.raises(AuthClientError) as refused:
+        auth.refresh(auth.refresh_token)
+    assert b"invalid_grant" in refused.value.content
+
+
 def test_wrong_secrets_and_wrong_tokens_are_told_apart(wire, auth):
     """invalid_client for the secret, invalid_grant for the token, with another text for an access token."""
     token = fresh(wire)
@@ -214,6 +232,19 @@ def test_consent_gives_a_code_for_a_realm(wire, auth):
     assert parse_qs(urlsplit(denied.headers["location"]).query)["error"] == ["access_denied"]
     wire.control(consent="grant")
     assert wire.client.get(url).status_code == 302
+
+
+def test_a_code_belongs_to_the_address_that_it_was_sent_to(wire, auth):
+    """A code exchanged with another redirect address is refused, and still good for the right one."""
+    wire.control(consent="grant")
+    sent = wire.client.get(auth.get_authorization_url([Scopes.ACCOUNTING], state_token="s"))
+    code = parse_qs(urlsplit(sent.headers["location"]).query)["code"][0]
+    url, form = f"{wire.url}/oauth2/v1/tokens/bearer", {"grant_type": "authorization_code", "code": code}
+    keys = ("sandbox-client", "sandbox-secret")
+    other = wire.client.post(url, data=form | {"redirect_uri": "http://elsewhere/callback"}, auth=keys)
+    assert (other.status_code, other.json()["error"]) == (400, "invalid_grant")
+    auth.get_bearer_token(code, realm_id=wire.options.realm)
+    assert auth.access_token
 
 
 def test_the_hard_expiry_is_told_when_asked_for(wire):
