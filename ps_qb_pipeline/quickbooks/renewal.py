@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ps_qb_pipeline import errors
-from ps_qb_pipeline.errors import BooksUnavailable, Busy, PipelineError, ReconnectNeeded
+from ps_qb_pipeline.errors import BooksUnavailable, Busy, PipelineError, ReconnectNeeded, StorageError
 from ps_qb_pipeline.quickbooks.oauth import App, Tokens, renew
 
 LEASE_SECONDS = 90.0
 """Longer than discovery and refresh may take together."""
 HAND_OVER_SECONDS = 10.0
 """Long enough for a process to start; a worker killed meanwhile delays the others by no more."""
+KEEPING_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+"""Seconds between the attempts to store a new token: losing it takes a person's consent to mend."""
 PATIENCE = timedelta(seconds=3 * LEASE_SECONDS)
 POLL_SECONDS = 0.2
 REFUSALS_BEFORE_GIVING_UP = 3
@@ -151,7 +153,19 @@ class Renewal:
             # The lease ran out before our call and somebody else has renewed: that is why it was refused.
             return
         # Also when the lease has gone meanwhile: as long as the old token is stored, this one is the newest.
-        self.store.save(self.connection, asdict(new), instead_of=tokens.refresh_token)
+        self._keep(new, instead_of=tokens.refresh_token)
+
+    def _keep(self, new: Tokens, *, instead_of: str) -> None:
+        """Store what Intuit gave; the old token is dead, so a database that is held or full gets some time."""
+        for pause in (*KEEPING_PAUSES, None):
+            try:
+                self.store.save(self.connection, asdict(new), instead_of=instead_of)
+            except (Busy, StorageError):
+                if pause is None:
+                    raise
+                time.sleep(pause)
+            else:
+                return
 
     def detached(self, stale: str) -> bool:
         """``once`` in a process of its own, which goes on if this one is killed."""

@@ -31,6 +31,8 @@ def judge(day: Day) -> Verdict:
             history.setdefault(one.source_key, []).append(one)
         held = {f"{hold.source_type}|{hold.source_id}" for hold in holds.of(tx, CONNECTION)}
         _control_plane(tx, verdict)
+    if day.mail.taken_in_by_mistake:
+        verdict.broken.append(f"{day.mail.taken_in_by_mistake} forged or unreadable hints were taken in")
     wanted: set[str] = set()
     for order in day.shop.orders.values():
         for document in order.documents():

@@ -23,7 +23,7 @@ from unittest.mock import patch
 import stamina
 from sqlalchemy import text
 
-from ps_qb_pipeline.errors import BooksUnavailable, PipelineError, ReconnectNeeded
+from ps_qb_pipeline.errors import BooksUnavailable, PipelineError, ReconnectNeeded, ShopUnavailable
 from ps_qb_pipeline.posting.dead_letters import replay
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
@@ -40,12 +40,16 @@ from ps_qb_pipeline_tests.faults.books import Company, Row
 from ps_qb_pipeline_tests.faults.climate import Climate
 from ps_qb_pipeline_tests.faults.clock import World
 from ps_qb_pipeline_tests.faults.life import Hands, Order, Shop
+from ps_qb_pipeline_tests.faults.mail import Mail
 from ps_qb_pipeline_tests.faults.process import Killed, Process, ProcessClock, Scheduler, engine_for
 from ps_qb_pipeline_tests.faults.shop import RENDERING, Names
 from ps_qb_pipeline_tests.faults.tokens import APP, LIFE, NoLimits, TokenServer, Vault
 
 REALM = "4620816365"
 CONNECTION = "boutique"
+SHOP_FAULTS = ("timeout", "error_500", "maintenance_200", "truncated", "malformed", "changed_meanwhile")
+SHOP_ATTEMPTS = 3
+REFRESH_FAULTS = ("timeout_before", "error_500", "timeout_after", "refused")
 
 
 @dataclass
@@ -116,8 +120,7 @@ class Day:
         self.reached = 0
         self.excused_tokens = 0
         self.tokens_lost = 0
-        self.mails: list[tuple[str, int]] = []
-        self.events = 0
+        self.mail = Mail(CONNECTION, self.rng, self.faults)
         self.runs = 0
         self.last_held: dict[str, str] = {}
         self.volatile_tokens = False
@@ -218,12 +221,12 @@ class Day:
         self.faults["recalculated"] += 1
         return True
 
-    def renew(self, _app: App, tokens: Tokens, *, now: Callable[[], Any]) -> Tokens:
+    def renew(self, app: App, tokens: Tokens, *, now: Callable[[], Any]) -> Tokens:
         """What stands in for Intuit's token call."""
-        process = self.current
+        process = next(one for one in self.processes if one.name == app.client_id)
         fault = "ok"
         if not self.calm and self.rng.random() < self.climate.refreshes:
-            fault = self.rng.choice(("timeout_before", "error_500", "timeout_after", "refused"))
+            fault = self.rng.choice(REFRESH_FAULTS)
             self.faults[f"refresh.{fault}"] += 1
             self.note("refresh", fault)
         process.hook("refresh.out")
@@ -250,14 +253,12 @@ class Day:
 
     # -- one run of the pipeline -----------------------------------------------------------------
 
-    current: Process
-
     def books(self, process: Process) -> wire.WiredBooks:
         vault = Vault(process.engine, b"k" * 32, clock=process.clock)
         vault.process, vault.volatile = process, self.volatile_tokens
         source = TokenSource(
             vault,
-            APP,
+            replace(APP, client_id=process.name),
             connection=CONNECTION,
             realm=REALM,
             now=lambda: self.world.now,
@@ -270,12 +271,7 @@ class Day:
             budget=NoLimits(),
             sleep=process.sleep,
         )
-
-        def hook(name: str) -> None:
-            self.current = process
-            process.hook(name)
-
-        books.line = wire.Line(self.server, self.weather, hook)
+        books.line = wire.Line(self.server, self.weather, process.hook)
         return books
 
     def pace(self) -> Pace:
@@ -289,11 +285,10 @@ class Day:
         cursors = Cursors(process.engine, clock=process.clock)
         while True:
             position = cursors.get(CONNECTION, "orders") or {"version": 0}
-            page = self.shop.changed_since(position["version"])
-            if not page:
+            copies = self._page(int(position["version"]))
+            if not copies:
                 return
-            copies = [replace(order, refunds=list(order.refunds)) for order in page]
-            last = page[-1].version
+            last = copies[-1].version
             if self.cursor_first:
                 cursors.commit(CONNECTION, "orders", {"version": last})
             process.hook("land.out")
@@ -303,11 +298,26 @@ class Day:
 
     cursor_first = False
 
+    def _page(self, after: int) -> list[Order]:
+        """A page as the shop gives it; what is no whole page is refused and asked for again."""
+        for _ in range(SHOP_ATTEMPTS):
+            fault = ""
+            if not self.calm and self.rng.random() < self.climate.reads:
+                fault = self.rng.choice(SHOP_FAULTS)
+                self.faults[f"shop.{fault}"] += 1
+                self.note("shop", fault)
+            if fault in {"", "changed_meanwhile"}:
+                page = [replace(one, refunds=list(one.refunds)) for one in self.shop.changed_since(after)]
+                if fault and self.shop.orders:
+                    # Behind the back of the page that is being read.
+                    self._tell(self.shop.live())
+                return page
+        raise ShopUnavailable(f"the shop did not answer in {SHOP_ATTEMPTS} attempts")
+
     def run(self, process: Process, *, alone: bool, pace: Pace) -> None:
         """One run: take in hints, extract, post."""
         self.runs += 1
         number = self.runs
-        self.current = process
         box = Inbox(process.engine, clock=process.clock)
         events = box.waiting(CONNECTION)
         self.extract(process)
@@ -376,24 +386,8 @@ class Day:
     # -- the rest of the world -------------------------------------------------------------------
 
     def deliver(self) -> None:
-        """The gateway takes hints in; the sender repeats what was not acknowledged, and more."""
-        process = self.processes[0]
-        process.revive()
-        self.rng.shuffle(self.mails)
-        again: list[tuple[str, int]] = []
-        for event, order in self.mails:
-            try:
-                box = Inbox(process.engine, clock=process.clock)
-                fresh = box.receive("shop", event, connection=CONNECTION, hint={"order": order})
-                self.faults["webhook_repeated"] += not fresh
-                if self.rng.random() < 0.3:
-                    again.append((event, order))
-            except Killed:
-                process.revive()
-                again.append((event, order))
-            except PipelineError:
-                again.append((event, order))
-        self.mails = again if not self.calm else []
+        """The gateway takes hints in."""
+        self.mail.deliver(self.processes[0], self.world.now, calm=self.calm)
 
     def live(self) -> None:
         """The whole day, then calm until nothing moves any more."""
@@ -405,7 +399,9 @@ class Day:
                 self._tell(self.shop.live())
             for _ in range(self.rng.randint(0, 1 + self.climate.hands // 5)):
                 if self.climate.hands:
-                    self.note("hand", self.hands.act(self.shop))
+                    act = self.hands.act(self.shop)
+                    self.faults[f"hand.{act.split()[0]}"] += act != "nothing"
+                    self.note("hand", act)
             self.deliver()
             self.world.pass_time(self.rng.uniform(10, 900))
             self.go()
@@ -416,8 +412,7 @@ class Day:
     def _tell(self, what: str) -> None:
         self.note("shop", what)
         if what != "nothing":
-            self.events += 1
-            self.mails.append((f"e{self.events}", int(what.rsplit(maxsplit=1)[-1])))
+            self.mail.write(int(what.rsplit(maxsplit=1)[-1]))
 
     def _must_reconnect(self) -> bool:
         """A person connects again when the product says that only this helps."""

@@ -19,10 +19,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ps_qb_pipeline_tests.faults import wire
 from ps_qb_pipeline_tests.faults.checker import judge
 from ps_qb_pipeline_tests.faults.climate import Climate
 from ps_qb_pipeline_tests.faults.crashes import CRASHES, crash_everywhere
-from ps_qb_pipeline_tests.faults.day import Day, Verdict, lived, template
+from ps_qb_pipeline_tests.faults.day import REFRESH_FAULTS, SHOP_FAULTS, Day, Verdict, lived, template
+from ps_qb_pipeline_tests.faults.mail import TRICKS
 from ps_qb_pipeline_tests.faults.sabotage import SAFEGUARDS
 
 
@@ -79,6 +81,26 @@ class Figures:
     def good(self) -> bool:
         return not self.bad_seeds
 
+    @property
+    def rare(self) -> dict[str, int]:
+        """The kinds of faults that so many days should have met a hundred times, and did not."""
+        if self.seeds < ENOUGH_SEEDS:
+            return {}
+        return {kind: self.faults[kind] for kind in KINDS if self.faults[kind] < ENOUGH_FAULTS}
+
+
+ENOUGH_SEEDS, ENOUGH_FAULTS = 200, 100
+KINDS = (
+    *(f"write.{kind}" for kind in (*wire.WRITE_FAULTS, *wire.BATCH_FAULTS)),
+    *(f"read.{kind}" for kind in wire.READ_FAULTS),
+    *(f"shop.{kind}" for kind in SHOP_FAULTS),
+    *(f"refresh.{kind}" for kind in REFRESH_FAULTS),
+    *TRICKS,
+    *("webhook.repeated", "kill", "pause", "two_workers", "clock_skew", "recalculated"),
+    *("db_locked", "db_readonly", "db_full", "db_io"),
+    *(f"hand.{act}" for act in ("memo", "money", "void", "delete", "take", "deactivate")),
+)
+"""Every kind of fault that a day may bring."""
 
 _TEMPLATE: Path | None = None
 
@@ -204,7 +226,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"    {', '.join(sorted(result.names))}")
         for said in result.broken[:5]:
             print(f"    BROKEN {said}")
-    good = figures.good and all(tooth.seed is not None for tooth in teeth)
+    for kind, count in figures.rare.items():
+        print(f"  TOO RARE {kind}: {count}")
+    good = figures.good and not figures.rare and all(tooth.seed is not None for tooth in teeth)
     good = good and not any(result.broken for result in crashes.values())
     line = {
         "seeds": figures.seeds,

@@ -15,10 +15,12 @@ from ps_qb_pipeline.errors import (
     BooksNotSent,
     BooksThrottled,
     BooksUnavailable,
+    Busy,
     ReconnectNeeded,
     SettingsError,
     StorageError,
 )
+from ps_qb_pipeline.quickbooks import renewal
 from ps_qb_pipeline.quickbooks.oauth import App, Tokens, consent_url, exchange_code, expiries, renew, revoke
 from ps_qb_pipeline.quickbooks.renewal import REFUSAL_PAUSE, Renewal, TokenSource
 from ps_qb_pipeline.state.database import open_control_plane
@@ -241,6 +243,27 @@ def test_nothing_is_renewed_when_the_store_cannot_be_written(store, intuit):
     with pytest.raises(StorageError):
         source(FullDisk(store._engine, bytes(32)), intuit).access_token()
     assert intuit.forms == []
+
+
+def test_a_new_token_is_stored_as_soon_as_the_database_is_free(store, intuit, monkeypatch):
+    """Intuit has made the old token worthless: a database that is held for a moment must not lose the new one."""
+    monkeypatch.setattr(renewal, "KEEPING_PAUSES", (0.0, 0.0, 0.0))
+
+    class Held(TokenStore):
+        held = 2
+
+        def save(self, connection, values, *, instead_of=None):
+            if self.held:
+                self.held -= 1
+                raise Busy("the control plane is held by another process")
+            return super().save(connection, values, instead_of=instead_of)
+
+    held = Held(store._engine, bytes(32))
+    assert source(held, intuit).access_token() == "AT-1"
+    assert Tokens(**store.load("b")).refresh_token == intuit.live
+    held.held = 99
+    with pytest.raises(Busy):
+        source(held, intuit).renewed("AT-1")
 
 
 def test_a_process_of_its_own_renews_a_store_on_disk(tmp_path, intuit):
