@@ -49,12 +49,13 @@ class Preview:
     period: str
     documents: Table
     balances: Table
+    profit: Table
     tax: Table
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All of it, in reading order."""
-        return self.documents, self.balances, self.tax
+        return self.documents, self.balances, self.profit, self.tax
 
 
 def preview(
@@ -72,7 +73,8 @@ def preview(
     con.execute("create or replace temp table waiting as " + _waiting(period))
     try:
         entries = _entries(con, policy)
-        return Preview(period, _documents(con), _balances(con, entries, today), _tax(con, policy))
+        balances = _balances(con, entries, today)
+        return Preview(period, _documents(con), balances, _profit(con, policy, balances), _tax(con, policy))
     finally:
         con.execute("drop table waiting")
 
@@ -212,6 +214,41 @@ def _balances(
             Column("after", "After", "money"),
         ),
         tuple(rows),
+    )
+
+
+def _profit(con: duckdb.DuckDBPyConnection, policy: Policy, balances: Table) -> Table:
+    """Income less expenses, before and after; credits are positive here, as in a profit and loss."""
+    ours = policy.accounts
+    kinds = dict.fromkeys(
+        (ours.income, ours.shipping, ours.wrapping, ours.ecotax, ours.discount, ours.rounding, ours.restocking,
+         *ours.income_by_category.values()), "Revenue",
+    ) | dict.fromkeys((ours.fees, ours.chargebacks, ours.exchange), "Expense")  # fmt: skip
+    kinds |= dict(
+        con.execute(
+            """select fully_qualified_name, classification from staging.quickbooks_accounts
+            where classification in ('Revenue', 'Expense')"""
+        ).fetchall()
+    )
+    sums: dict[str, list[Decimal]] = {}
+    for kind, sign in (("Revenue", -1), ("Expense", 1)):
+        found = [row for row in balances.records() if kinds.get(row["account"]) == kind]
+        sums[kind] = [
+            sign * sum((row[name] or ZERO for row in found), ZERO) for name in ("today", "change", "after")
+        ]
+    profit = [income - spent for income, spent in zip(sums["Revenue"], sums["Expense"], strict=True)]
+    rows = (("Income", *sums["Revenue"]), ("Expenses", *sums["Expense"]), ("Profit", *profit))
+    return Table(
+        "profit",
+        "Profit and loss, before and after",
+        "",
+        (
+            Column("what", ""),
+            Column("today", "Today", "money"),
+            Column("change", "Change", "money"),
+            Column("after", "After", "money"),
+        ),
+        rows,
     )
 
 

@@ -59,6 +59,15 @@ def test_debits_equal_credits_by_account(world: World) -> None:
     assert sum(changes(shown).values()) == 0
 
 
+def test_profit_before_and_after_follows_from_the_accounts(world: World) -> None:
+    """Income is what its accounts change by, discounts taken off; nothing of it is tax or money."""
+    today = [Balance("Sales of goods", Decimal(0), Decimal(100)), Balance("Rent", Decimal(40), Decimal(0))]
+    world.con.execute("update staging.quickbooks_accounts set classification = 'Expense' where name = 'Rent'")
+    shown = preview(world.con, POLICY, period="2026-01", today=today)
+    rows = {row["what"]: (row["today"], row["change"], row["after"]) for row in shown.profit.records()}
+    assert rows == {"Income": (100, 40, 140), "Expenses": (40, 0, 40), "Profit": (60, 40, 100)}
+
+
 def test_an_unpaid_invoice_stands_with_the_receivables(world: World) -> None:
     """Without its payment the invoice is owed."""
     world.con.execute("delete from ledger.documents where type = 'Payment'")
