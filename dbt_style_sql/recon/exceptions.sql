@@ -126,7 +126,7 @@ absent as (
             else ''
         end as detail
     from pairs
-    where not live and not held
+    where not live and not held and class <> 'in_receipt'
 ),
 
 surplus as (
@@ -155,6 +155,16 @@ surplus as (
     where objects.class in (
         'DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE'
     )
+    or (objects.class = 'SOURCE_DELETED' and objects.order_id is null)
+),
+
+-- The rows that an order leaves behind when it is deleted: its document stands for them.
+left_behind as (
+    select regexp_extract(books.private_note, 'ref:([^,}]+)', 1) as reference
+    from surplus
+    inner join staging.quickbooks_documents as books
+        on surplus.books_entity = books.entity and surplus.books_id = books.id
+    where surplus.code = 'SOURCE_DELETED'
 ),
 
 held_orders as (
@@ -165,15 +175,30 @@ held_orders as (
     where object_type = 'order' and class_group = 'held'
 ),
 
+at_stake as (
+    select
+        code,
+        source_type,
+        source_id,
+        cast(max(abs(amount)) as decimal(18, 2)) as amount
+    from ledger.findings
+    where code in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT')
+    group by all
+),
+
 held as (
     select
         'hold' as origin,
         'shop' as side,
         objects.class as code,
-        if(
-            objects.class = 'SOURCE_DELETED',
-            coalesce(objects.ledger_amount, objects.amount), objects.amount
-        ) as amount,
+        case
+            when objects.class = 'SOURCE_DELETED'
+                then coalesce(objects.ledger_amount, objects.amount)
+            -- The document stands in the books: at stake is by how much it no longer fits.
+            when objects.class in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT')
+                then coalesce(at_stake.amount, objects.amount)
+            else objects.amount
+        end as amount,
         objects.currency,
         objects.id_shop,
         objects.order_id,
@@ -186,11 +211,22 @@ held as (
         coalesce(holds.message, '') as detail
     from held_objects as objects
     left join holds on objects.order_id = holds.order_id
+    left join at_stake
+        on
+            objects.class = at_stake.code
+            and objects.object_type = at_stake.source_type
+            and objects.object_id = cast(at_stake.source_id as varchar)
     where
-        objects.object_type <> 'payment'
-        or objects.order_id is null
-        or objects.class = 'PAY_ORPHAN'
-        or objects.reference not in (select held_orders.reference from held_orders)
+        (
+            objects.object_type <> 'payment'
+            or objects.order_id is null
+            or objects.class = 'PAY_ORPHAN'
+            or objects.reference not in (select held_orders.reference from held_orders)
+        )
+        and not (
+            objects.class = 'SOURCE_DELETED'
+            and objects.reference in (select known.reference from left_behind as known)
+        )
 ),
 
 -- What the ledger found on documents that it made all the same and that a person must settle.

@@ -78,6 +78,7 @@ pairs_summed as (
         live,
         held,
         coalesce(books_currency, currency) as books_currency,
+        coalesce(books_entity, type) as books_type,
         cast(date_trunc('month', coalesce(books_txn_date, txn_date)) as date) as books_month,
         coalesce(
             restated_because,
@@ -138,13 +139,13 @@ document_steps as (
         -total as amount,
         -sign * tax as tax
     from pairs_summed
-    where live and class <> 'matched'
+    where live and (class <> 'matched' or books_type <> type)
     union all by name
     select
         id_shop,
         books_month as month,
         books_currency as currency,
-        type,
+        books_type as type,
         measure,
         'differences' as step,
         class,
@@ -152,7 +153,7 @@ document_steps as (
         books_total as amount,
         sign * books_tax as tax
     from pairs_summed
-    where live and class <> 'matched'
+    where live and (class <> 'matched' or books_type <> type)
     union all by name
     select
         id_shop,

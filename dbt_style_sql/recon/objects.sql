@@ -137,6 +137,10 @@ unexpected as (
     where document_key is null and not deleted
 ),
 
+deletions as (
+    select * from staging.prestashop_deletions
+),
+
 books_judged as (
     select
         claims.* exclude (stem),
@@ -167,6 +171,8 @@ books_judged as (
                     or unexpected.on_our_accounts
                 )
                 and unexpected.entity = 'Payment' then 'PAYMENT_EXTRA'
+            when unexpected.stem is not null and deletions.source_id is not null
+                then 'SOURCE_DELETED'
             when unexpected.stem is not null or unexpected.numbered_like_ours
                 then 'ORPHAN_IN_QBO'
             when unexpected.on_our_accounts then 'QBO_FOREIGN_LINE'
@@ -177,6 +183,10 @@ books_judged as (
         on
             unexpected.source_type = sources.source_type
             and unexpected.source_id = sources.source_id
+    left join deletions
+        on
+            unexpected.source_type = deletions.source_type
+            and unexpected.source_id = deletions.source_id
 ),
 
 books_classed as (

@@ -107,6 +107,14 @@ line_differences as (
     select * from recon.line_pairs
 ),
 
+applied_differences as (
+    select * from recon.applied_pairs
+),
+
+closed as (
+    select max(book_close_date) as until from staging.quickbooks_preferences
+),
+
 -- What the shop says of the sources that each document carries.
 carried as (
     select
@@ -194,6 +202,12 @@ compared as (
             false
         ) as both_moved,
         coalesce(claims.currency, documents.currency) <> documents.currency as other_currency,
+        -- A receipt says that the money came, an invoice that it is owed.
+        case
+            when not coalesce(claims.live, false) or claims.entity = documents.type then null
+            when claims.entity in ('SalesReceipt', 'RefundReceipt') then 'PAYMENT_EXTRA'
+            when documents.type in ('SalesReceipt', 'RefundReceipt') then 'PAYMENT_MISSING'
+        end as kind_code,
         claims.total - documents.total as gross_difference,
         claims.total_tax - documents.total_tax as tax_difference,
         coalesce(tax_differences.largest, 0) as rate_difference,
@@ -208,7 +222,7 @@ compared as (
             else coalesce(claims.customer_name, '') <> documents.customer_name
         end as other_customer,
         case
-            when documents.deposit_to = '' then false
+            when documents.deposit_to = '' or claims.entity <> documents.type then false
             when accounts.id is not null then coalesce(claims.deposit_to_id, '') <> accounts.id
             else coalesce(claims.deposit_to_name, '') <> documents.deposit_to
         end as other_deposit,
@@ -219,6 +233,9 @@ compared as (
             coalesce(line_differences.net_difference, 0) = 0,
             coalesce(line_differences.moved_to_others, 0), 0
         ) as on_other_accounts,
+        coalesce(line_differences.moved_to_other_codes, 0) as on_other_codes,
+        coalesce(applied_differences.not_applied, 0) as not_applied,
+        coalesce(documents.txn_date <= (select closed.until from closed), false) as in_closed_period,
         -- A rate off by one in the sixth place is the rounding that 3.3 tolerates.
         coalesce(
             documents.exchange_rate is not null
@@ -265,23 +282,49 @@ compared as (
     left join accounts on documents.deposit_to = accounts.fully_qualified_name
     left join tax_differences on documents.key = tax_differences.document_key
     left join line_differences on documents.key = line_differences.document_key
+    left join applied_differences on documents.key = applied_differences.document_key
     left join carried on documents.key = carried.document_key
     left join credit_lines on documents.key = credit_lines.document_key
     left join findings on documents.order_id = findings.order_id
 ),
 
+-- A receipt holds its sale and the money for it. Where the shop has changed the order since, invoice and
+-- payment would be written today: the payment is then booked in the receipt, if it is as much.
+covered as (
+    select
+        receipts.key,
+        receipts.order_id
+    from compared as receipts
+    inner join compared as payments
+        on receipts.order_id = payments.order_id
+    where
+        receipts.kind_code = 'PAYMENT_EXTRA' and receipts.role = 'sale'
+        and payments.type = 'Payment' and not payments.live
+    group by receipts.key, receipts.order_id
+    having sum(payments.total) = min(receipts.books_total)
+),
+
 -- Which money differs, and who changed it.
 judged as (
     select
-        *,
+        * replace (
+            if(key in (select covered.key from covered), null, kind_code) as kind_code
+        ),
+        type = 'Payment' and order_id in (select covered.order_id from covered) as in_receipt,
         other_deposit or on_other_accounts <> 0 as other_account,
         case
             when not live or other_currency then null
-            when gross_difference = 0 and tax_difference = 0 and rate_difference = 0 then null
+            when
+                gross_difference = 0 and tax_difference = 0 and rate_difference = 0
+                and on_other_codes = 0 and not_applied = 0
+                then null
             when intent_state = 'MISMATCH' then 'QBO_RECALCULATED'
             when both_moved then 'EDIT_CONFLICT'
-            when gross_difference in (0, tax_difference) then 'AMOUNT_TAX_DIFF'
+            when not_applied <> 0 then 'QBO_EDITED'
+            when books_moved and gross_difference in (0, tax_difference) then 'AMOUNT_TAX_DIFF'
             when books_moved then 'QBO_EDITED'
+            when in_closed_period then 'EDIT_AFTER_CLOSE'
+            when gross_difference in (0, tax_difference) then 'AMOUNT_TAX_DIFF'
             when net_difference <> 0 and net_difference = shipping_difference
                 then 'AMOUNT_SHIP_DIFF'
             when net_difference <> 0 and net_difference = discount_difference
@@ -292,7 +335,9 @@ judged as (
         case
             when gross_difference <> 0 then gross_difference
             when tax_difference <> 0 then tax_difference
-            else rate_difference
+            when rate_difference <> 0 then rate_difference
+            when not_applied <> 0 then not_applied
+            else on_other_codes
         end as money_amount
     from compared
 ),
@@ -303,13 +348,16 @@ classed as (
         case
             when live and other_currency then 'CURRENCY_DIFF'
             when live and money_code is not null then money_code
+            when live and kind_code is not null then kind_code
             when live and other_rate and gross_difference = 0 then 'FX_RATE_DIFF'
             when live and other_customer then 'CUSTOMER_DIFF'
             when live and other_account then 'ACCOUNT_DIFF'
             when live and days_apart <> 0 and other_period then 'CUTOFF_DIFF'
             when live and days_apart <> 0 then 'DATE_DIFF'
             when live then 'matched'
+            when in_receipt then 'in_receipt'
             when hold_code is not null then hold_code
+            when in_closed_period and not written and books_id is null then 'PERIOD_CLOSED'
             when type = 'Payment' then 'PAYMENT_MISSING'
             when books_id is not null or written then 'QBO_DELETED'
             else 'MISSING_IN_QBO'
@@ -366,6 +414,13 @@ final as (
                     'currency': currency,
                     'expected': concat(total, ' with tax ', total_tax),
                     'actual': concat(books_total, ' with tax ', books_tax)
+                },
+                {
+                    'code': kind_code,
+                    'amount': cast(total as decimal(18, 2)),
+                    'currency': currency,
+                    'expected': type,
+                    'actual': books_entity
                 },
                 {
                     'code': if(

@@ -121,7 +121,7 @@ final as (
         source_id,
         coalesce(sources.order_id, shop.order_id) as order_id,
         coalesce(sources.id_shop, shop.id_shop, 0) as id_shop,
-        coalesce(sources.reference, shop.reference, '') as reference,
+        coalesce(nullif(sources.reference, ''), shop.reference, '') as reference,
         coalesce(shop.currency, nullif(sources.currency, ''), 'XXX') as currency,
         cast(coalesce(shop.amount, 0) as decimal(18, 2)) as shop_amount,
         cast(coalesce(shop.amount - shop.net, 0) as decimal(18, 2)) as tax,

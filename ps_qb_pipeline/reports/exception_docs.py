@@ -21,13 +21,14 @@ AMOUNTS = {
     "QBO_DELETED": _WHOLE,
     "DUPLICATE_IN_QBO": _BOOKS + ", once for each surplus document",
     "ORPHAN_IN_QBO": _BOOKS,
-    "PAYMENT_EXTRA": _BOOKS,
+    "PAYMENT_EXTRA": _BOOKS + ", or of the receipt whose payment is gone",
     "QBO_FOREIGN_LINE": _BOOKS,
-    "QBO_EDITED": "the difference of the totals; of the nets or taxes where the totals agree",
+    "QBO_EDITED": "the difference of the totals; of the nets or taxes where the totals agree; "
+    "of a payment taken off its invoice, what the invoice no longer gets",
     "EDIT_CONFLICT": "the difference of the totals",
     "QBO_RECALCULATED": "the difference of the totals; of the taxes where the totals agree",
     "AMOUNT_NET_DIFF": "the difference of the totals",
-    "AMOUNT_TAX_DIFF": "the difference of the taxes",
+    "AMOUNT_TAX_DIFF": "the difference of the taxes; where no tax differs, what stands under another tax code",
     "AMOUNT_SHIP_DIFF": "the difference of the shipping",
     "AMOUNT_DISC_DIFF": "the difference of the discounts",
     "AMOUNT_GROSS_DIFF": "the difference of the totals",
@@ -38,34 +39,58 @@ AMOUNTS = {
     "CUTOFF_DIFF": _WHOLE + ": this money stands in the wrong period",
     "CURRENCY_DIFF": _WHOLE + ", in the currency of the shop",
     "SOURCE_DELETED": "what was booked for the source",
+    "EDIT_AFTER_CLOSE": "the difference of the totals",
+    "PERIOD_CLOSED": _WHOLE,
+    "VOUCHER_DIFF": "used, expired and open beyond what was issued; else what another customer used",
+    "PAY_UNMATCHED_PSP": "the payment in the shop",
+    "PSP_UNMATCHED": "the line of the payout, before its fee",
+    "REFUND_NOT_PAID_OUT": "the credit slip",
+    "REFUND_NO_SLIP": "the refund of the payout line, or what was refunded without a slip",
+    "CLEARING_NOT_ZERO": "the difference between provider and shop, or between a payout and its lines",
 }
 """The money at stake in an exception, by code; other codes carry the gross of their source."""
 
 KINDS = (
-    ("a document that was never posted", "MISSING_IN_QBO"),
-    ("a payment that was never posted, or was deleted", "PAYMENT_MISSING"),
-    ("a document that a person deleted or voided", "QBO_DELETED"),
+    ("a document that was never posted; each of twin orders by itself", "MISSING_IN_QBO"),
+    ("a document that was never posted and whose date is closed in QuickBooks", "PERIOD_CLOSED"),
+    ("a credit slip that was never posted", "MISSING_IN_QBO"),
+    ("a payment that was never posted, or was deleted or voided", "PAYMENT_MISSING"),
+    ("a document that a person deleted or voided, a refund included; its payment is not named again", "QBO_DELETED"),
+    ("a document that was deleted and entered again by hand in parts", "QBO_DELETED, each part QBO_FOREIGN_LINE"),
     ("a second document with our key, note or number, a second refund included", "DUPLICATE_IN_QBO"),
-    ("a document with our key or numbering and no source in the shop", "ORPHAN_IN_QBO"),
-    ("a document made by hand on one of our income or clearing accounts", "QBO_FOREIGN_LINE"),
-    ("a payment made by hand that settles one of our invoices, or on one of our accounts", "PAYMENT_EXTRA"),
-    ("an amount that a person edited", "QBO_EDITED"),
+    ("a document with our key or numbering for which the shop never had a source", "ORPHAN_IN_QBO"),
+    ("a document made by hand on one of our income or clearing accounts, of whatever kind", "QBO_FOREIGN_LINE"),
+    ("a copy of a document of ours without our note and number", "QBO_FOREIGN_LINE"),
+    ("a payment made by hand that settles one of our invoices, or on one of our clearing accounts", "PAYMENT_EXTRA"),
+    ("a payment in the books whose row in the shop is gone", "PAYMENT_EXTRA"),
+    ("a line, amount or total that a person edited, by a cent too", "QBO_EDITED"),
+    ("a payment that a person took off its invoice", "QBO_EDITED"),
     ("a tax that a person edited, the net untouched", "AMOUNT_TAX_DIFF"),
+    ("a line under another tax code, at another rate or at the same", "AMOUNT_TAX_DIFF"),
     ("an amount that the shop changed after posting, the tax with it", "AMOUNT_GROSS_DIFF"),
     ("an amount that the shop changed after posting, the tax not", "AMOUNT_NET_DIFF"),
     ("shipping alone that the shop changed after posting", "AMOUNT_SHIP_DIFF"),
     ("discounts alone that the shop changed after posting", "AMOUNT_DISC_DIFF"),
+    ("an amount that the shop changed after the period of its document was closed in QuickBooks", "EDIT_AFTER_CLOSE"),
     ("an amount that both sides changed", "EDIT_CONFLICT"),
     ("an amount that QuickBooks stored otherwise than sent", "QBO_RECALCULATED"),
     ("another date of the same month", "DATE_DIFF"),
     ("a date in another month", "CUTOFF_DIFF"),
-    ("another currency", "CURRENCY_DIFF"),
+    ("another currency; customer and account differ with it", "CURRENCY_DIFF, CUSTOMER_DIFF, ACCOUNT_DIFF"),
     ("another exchange rate", "FX_RATE_DIFF"),
     ("another customer", "CUSTOMER_DIFF"),
     ("another deposit account, or a line moved to an item of another account", "ACCOUNT_DIFF"),
-    ("an order that is gone from the shop after it was booked", "SOURCE_DELETED"),
+    ("an order or credit slip that is gone from the shop after it was booked", "SOURCE_DELETED"),
+    ("store credit used, open or expired beyond what was issued, forged, or used by another customer", "VOUCHER_DIFF"),
+    ("a payment between the first and the last line of its provider's files that none of them tells of, after five days",
+     "PAY_UNMATCHED_PSP"),
+    ("a line of a payout file whose transaction the shop does not know", "PSP_UNMATCHED"),
+    ("a refund in a payout file for which the order has no credit slip", "REFUND_NO_SLIP"),
+    ("a credit slip that none of them tells of, after seven days", "REFUND_NOT_PAID_OUT"),
+    ("a payment or refund over another amount at the provider, a payout that its lines do not make",
+     "CLEARING_NOT_ZERO"),
     ("a record that breaks a rule", "the rule's code, or POISON_RECORD"),
-)
+)  # fmt: skip
 """Which code each kind of difference comes out as."""
 
 
@@ -107,8 +132,8 @@ _INTRODUCTION = """# Exceptions
 This page is generated from the table of codes; change the table, not the page.
 
 Every order, payment and credit slip of the shop and every QuickBooks document is in exactly one class:
-`matched`, one of the codes below, `not_postable:<reason>`, `before_go_live`, `voided` (by us, both sides agree) or
-`foreign` (made by others, and not on our accounts).
+`matched`, one of the codes below, `not_postable:<reason>`, `before_go_live`, `voided` (by us, both sides agree),
+`in_receipt` (a payment that a receipt in the books holds already) or `foreign` (made by others, and not on our accounts).
 
 An exception is open until both sides agree again or a person settles it. Its amount is never negative, and the sum of
 all amounts is the **open difference** of its currency: a surplus never cancels a lack. What merely deserves a look,
@@ -117,7 +142,8 @@ while the books hold what the shop meant, is a note: listed with its amount, and
 ## Which class wins
 
 When a document differs in more than one way, each difference is an exception of its own. The class of the document is
-the first that applies: another currency, money, exchange rate, customer, account, period, date.
+the first that applies: another currency, money, a receipt where an invoice is meant, exchange rate, customer,
+account, period, date.
 
 A document belongs to a source when we recorded its QuickBooks id while posting it, else when the machine line of its
 note carries the source's key, else when it has the source's document number. Of several live documents for one source

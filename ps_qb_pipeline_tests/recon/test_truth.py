@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ps_qb_pipeline_tests.recon_truth import run
+from ps_qb_pipeline_tests.recon_truth.trial import run
 
 
 @pytest.mark.slow

@@ -1,0 +1,233 @@
+"""What happens in the shop after the books were written, over the sandbox shop's own interfaces.
+
+What lives here: one function a kind, with the exception that ``docs/exceptions.md`` promises for it.
+What does not: the books. Posting is off while these are tried, so that nothing follows of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from ps_qb_pipeline_tests.recon_truth.history import control
+from ps_qb_pipeline_tests.recon_truth.injector import Injector, Target, is_sale
+
+
+@dataclass(slots=True)
+class Shopkeeper:
+    """The shop's side of the test: where it answers, and what was known of it when the books were written."""
+
+    url: str
+    currency: str
+    do: Injector
+    known: Mapping[int, Mapping[str, Any]]
+    """By order: its newest payment, slip, a line and its quantity, its state."""
+    vouchers: list[tuple[str, int, int, Decimal]]
+    """Store credit that is used up: code, rule, order, amount."""
+
+    def take(self, kind: str, **wanted: Any) -> Target | None:
+        """A receipt whose order is as wanted."""
+        return self.do.take(
+            kind,
+            lambda one: is_sale(one) and all(self._is(one, name, value) for name, value in wanted.items()),
+        )
+
+    def _is(self, target: Target, name: str, value: Any) -> bool:
+        found = self.known.get(target.order_id, {}).get(name)
+        return bool(found) == value if isinstance(value, bool) else found in value
+
+
+def known_orders(con: duckdb.DuckDBPyConnection) -> dict[int, dict[str, Any]]:
+    """What is needed to disturb an order."""
+    rows = con.execute(
+        """
+        with details as (
+            select id_order, min(id) as detail, arg_min(product_quantity, id) as quantity, count(*) as lines,
+                list(id) as details
+            from staging.prestashop_order_details group by all
+        ),
+        payments as (
+            select order_reference, max(id) as payment, count(*) as payments
+            from staging.prestashop_order_payments group by all
+        ),
+        slips as (select id_order, max(id) as slip, count(*) as slips from staging.prestashop_order_slip group by all)
+        select orders.id, details.detail, details.quantity, details.lines, details.details, payments.payment, payments.payments,
+            slips.slip, coalesce(slips.slips, 0) as slips, orders.current_state as state,
+            orders.total_discounts_tax_incl as discounts
+        from staging.prestashop_orders as orders
+        inner join details on details.id_order = orders.id
+        left join payments on payments.order_reference = orders.reference
+        left join slips on slips.id_order = orders.id
+        """
+    )
+    names = [column[0] for column in rows.description or ()]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows.fetchall()}
+
+
+def used_up(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int, int, Decimal]]:
+    """Store credit of which nothing is left."""
+    return con.execute(
+        """
+        select vouchers.voucher, rules.id, vouchers.order_id, rules.reduction_amount
+        from recon.vouchers as vouchers
+        inner join staging.prestashop_cart_rules as rules on rules.code = vouchers.voucher
+        where vouchers.used = vouchers.issued and vouchers.excess = 0 and vouchers.issued > 1
+        order by 1
+        """
+    ).fetchall()
+
+
+def missing(shop: Shopkeeper) -> None:
+    """Two orders paid while posting is off."""
+    for _ in range(2):
+        order = control(shop.url, place_order={"way": "card", "customer": "new", "currency": shop.currency})
+        total = Decimal(str(order["total_paid_tax_incl"]))
+        shop.do.truth.add("missing", "MISSING_IN_QBO", str(order["order"]), total)
+
+
+def twins(shop: Shopkeeper) -> None:
+    """The same order twice by one customer: both are missing, and neither stands for the other."""
+    first = control(
+        shop.url, place_order={"way": "card", "currency": shop.currency, "shipping": 5, "seed": 1}
+    )
+    again = control(
+        shop.url, place_order={"way": "card", "currency": shop.currency, "shipping": 5, "seed": 1}
+    )
+    for order in (first, again):
+        total = Decimal(str(order["total_paid_tax_incl"]))
+        shop.do.truth.add("twins in the shop", "MISSING_IN_QBO", str(order["order"]), total)
+
+
+def refunded_later(shop: Shopkeeper) -> None:
+    """A refund after the books were written."""
+    if target := shop.take("refund not booked", slip=False, state=(2, 3, 4, 5), discounts=False):
+        slip = control(
+            shop.url,
+            refund={"order": target.order_id, "lines": [{"detail": _detail(shop, target), "quantity": 1}]},
+        )
+        amount = Decimal(str(slip["total_products_tax_incl"])) + Decimal(str(slip["total_shipping_tax_incl"]))
+        shop.do.truth.add("refund not booked", "MISSING_IN_QBO", str(target.order_id), amount)
+
+
+def _detail(shop: Shopkeeper, target: Target) -> int:
+    return int(shop.known[target.order_id]["detail"])
+
+
+def payment_deleted(shop: Shopkeeper) -> None:
+    """The payment row of a booked sale is gone."""
+    if target := shop.take("payment row deleted", slip=False, payments=(1,)):
+        control(shop.url, delete={"resource": "order_payments", "id": shop.known[target.order_id]["payment"]})
+        shop.do.truth.add("payment row deleted", "PAYMENT_EXTRA", target.doc_number, target.total)
+
+
+_NOT_REFUNDED = {
+    "product_quantity_refunded": 0,
+    "product_quantity_return": 0,
+    "product_quantity_reinjected": 0,
+    "total_refunded_tax_incl": "0.000000",
+    "total_refunded_tax_excl": "0.000000",
+}
+
+
+def slip_deleted(shop: Shopkeeper) -> None:
+    """A booked refund is taken back in the shop: its credit slip is gone, nothing counts as refunded."""
+    wanted = shop.do.take(
+        "slip deleted",
+        lambda one: (
+            one.entity == "RefundReceipt"
+            and shop.known.get(one.order_id, {}).get("slips") == 1
+            and shop.known[one.order_id]["state"] in (2, 3, 4, 5)
+        ),
+    )
+    if wanted:
+        control(shop.url, delete={"resource": "order_slip", "id": shop.known[wanted.order_id]["slip"]})
+        for detail in shop.known[wanted.order_id]["details"]:
+            control(shop.url, row={"resource": "order_details", "id": detail, **_NOT_REFUNDED})
+        shop.do.truth.add("slip deleted", "SOURCE_DELETED", wanted.books_id, wanted.total)
+
+
+def order_deleted(shop: Shopkeeper) -> None:
+    """An order that is booked is gone from the shop."""
+    if target := shop.take("order deleted", slip=False, payments=(1,)):
+        control(shop.url, delete={"resource": "orders", "id": target.order_id})
+        shop.do.truth.add("order deleted", "SOURCE_DELETED", target.books_id, target.total)
+
+
+def reissued(shop: Shopkeeper) -> None:
+    """Store credit that was used up can be used again."""
+    if not shop.vouchers:
+        shop.do.skipped.append("voucher reissued")
+        return
+    code, rule, _, amount = shop.vouchers.pop()
+    control(shop.url, row={"resource": "cart_rules", "id": rule, "quantity": 1, "active": "1"})
+    shop.do.truth.add("voucher reissued", "VOUCHER_DIFF", code, amount)
+
+
+def forged(shop: Shopkeeper) -> None:
+    """A voucher that looks like the store credit of an order that was never refunded."""
+    if target := shop.take("voucher forged", slip=False):
+        number = 900_000 + shop.do.number
+        shop.do.number += 1
+        code = f"V{number}C1O{target.order_id}"
+        control(
+            shop.url,
+            row={
+                "resource": "cart_rules", "id": number, "code": code, "id_customer": 1, "quantity": 1,
+                "reduction_amount": "35.000000", "reduction_currency": 1, "reduction_tax": "1", "active": "1",
+                "partial_use": "1", "date_from": "2026-01-01 00:00:00", "date_to": "2035-01-01 00:00:00",
+                "name": [{"id": 1, "value": "Credit"}],
+            },
+        )  # fmt: skip
+        shop.do.truth.add("voucher forged", "VOUCHER_DIFF", code, Decimal(35))
+
+
+def edited_in_closed_period(shop: Shopkeeper, last_closed: date) -> None:
+    """One more of a line of an order whose month is closed in QuickBooks."""
+    target = shop.do.take(
+        "closed period",
+        lambda one: (
+            is_sale(one)
+            and one.txn_date <= last_closed
+            and shop.known[one.order_id]["slips"] == 0
+            and shop.known[one.order_id]["state"] in (2, 3)
+            and shop.known[one.order_id]["quantity"] > 1
+            and not shop.known[one.order_id]["discounts"]
+        ),
+    )
+    if target:
+        fewer = int(shop.known[target.order_id]["quantity"]) - 1
+        edited = control(
+            shop.url, edit={"order": target.order_id, "detail": _detail(shop, target), "quantity": fewer}
+        )
+        total = Decimal(str(edited["total_paid_tax_incl"]))
+        shop.do.truth.add("closed period", "EDIT_AFTER_CLOSE", target.doc_number, total - target.total)
+
+
+def edited(shop: Shopkeeper, after: date) -> None:
+    """One fewer of a line."""
+    target = shop.do.take(
+        "edited in the shop",
+        lambda one: (
+            is_sale(one)
+            and one.txn_date > after
+            and shop.known[one.order_id]["slips"] == 0
+            and shop.known[one.order_id]["state"] in (2, 3)
+            and shop.known[one.order_id]["quantity"] > 1
+            and not shop.known[one.order_id]["discounts"]
+        ),
+    )
+    if target:
+        fewer = int(shop.known[target.order_id]["quantity"]) - 1
+        changed = control(
+            shop.url, edit={"order": target.order_id, "detail": _detail(shop, target), "quantity": fewer}
+        )
+        total = Decimal(str(changed["total_paid_tax_incl"]))
+        shop.do.truth.add("edited in the shop", "AMOUNT_GROSS_DIFF", target.doc_number, total - target.total)
+
+
+KINDS = (missing, twins, refunded_later, payment_deleted, slip_deleted, order_deleted, reissued, forged)
