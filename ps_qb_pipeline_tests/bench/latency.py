@@ -154,6 +154,7 @@ def sustained(stack: Stack, *, orders: int, minutes: float, seed: int) -> Figure
     watcher.stopping.set()
     thread.join()
     used, metered = stack.processor_seconds(), _meter(stack)
+    _settle(stack, quiet=3)  # a run tells of its rounds when it ends
     runs = _runs(stack, began)
     return {
         **_spread(list(watcher.orders.values())),
@@ -191,6 +192,7 @@ def burst(stack: Stack, *, orders: int, seed: int) -> Figures:
     watcher.done.wait(LOAD_PATIENCE + orders)
     watcher.stopping.set()
     thread.join()
+    _settle(stack, quiet=3)
     runs = _runs(stack, began)
     metered = _meter(stack)
     found = list(watcher.orders.values())
@@ -206,13 +208,13 @@ def burst(stack: Stack, *, orders: int, seed: int) -> Figures:
     }
 
 
-def _settle(stack: Stack) -> None:
+def _settle(stack: Stack, *, quiet: float = 15) -> None:
     """Wait until what was placed has been taken in and nothing runs any more."""
     box = Inbox(stack.runtime.engine)
     quiet_since = time.monotonic()
     deadline = time.monotonic() + 300
     with dg.DagsterInstance.get() as instance:
-        while time.monotonic() < deadline and time.monotonic() - quiet_since < 15:
+        while time.monotonic() < deadline and time.monotonic() - quiet_since < quiet:
             active = instance.get_runs_count(
                 dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
             )  # fmt: skip
@@ -277,8 +279,7 @@ def _runs(stack: Stack, since: float) -> Figures:
                 data = getattr(event.dagster_event, "event_specific_data", None)
                 told = getattr(data, "asset_observation", None) or getattr(data, "materialization", None)
                 if told is not None and "each_round" in told.metadata:
-                    for one in told.metadata["each_round"].data:
-                        rounds.append({**one, "run_created": record.create_timestamp.timestamp()})
+                    rounds += told.metadata["each_round"].data
     recent = [one for one in records if one.create_timestamp.timestamp() >= since]
     return {
         "by_job": dict(Counter(one.dagster_run.job_name for one in recent)),
