@@ -261,6 +261,8 @@ def _tax_service(company: Company, request: Request) -> Reply:
 
 def _batch(company: Company, request: Request) -> Reply:
     items = parsed(request).get("BatchItemRequest") or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise faults.unknown_property("BatchItemRequest")
     if len(items) > LARGEST_BATCH:
         problem = faults.Problem(
             "1040", "Batch size exceeds allowed limit", f"The batch limit size is {LARGEST_BATCH}"
@@ -291,7 +293,7 @@ def _batch_call(company: Company, item: Json) -> Json:
     if "Query" in item:
         return {"QueryResponse": loads(search.answer(company, str(item["Query"])))}
     if "CDCQuery" in item:
-        wanted = item["CDCQuery"]
+        wanted = _inside(item, "CDCQuery")
         return search.changes(company, str(wanted.get("Entities", "")), str(wanted.get("ChangedSince", "")))
     names = [name for name in item if name in ENTITIES or name == "CreditCardPayment"]
     if not names:
@@ -299,7 +301,15 @@ def _batch_call(company: Company, item: Json) -> Json:
         raise faults.unknown_object(other)
     entity = BY_URL[names[0].lower()]
     options = frozenset(str(item.get("optionsData", "")).lower().split(","))
-    return operate(company, entity, str(item.get("operation", "create")).lower(), item[names[0]], options)
+    operation = str(item.get("operation", "create")).lower()
+    return operate(company, entity, operation, _inside(item, names[0]), options)
+
+
+def _inside(item: Json, name: str) -> Json:
+    value = item[name]
+    if not isinstance(value, dict):
+        raise faults.unknown_property(name)
+    return value
 
 
 def _upload(company: Company, request: Request) -> Reply:

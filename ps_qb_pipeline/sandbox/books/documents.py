@@ -397,6 +397,8 @@ def _deposit(company: Company, body: Json, before: Json | None) -> None:
         line.setdefault("LineNum", position)
         total += line["Amount"]
     back = body.get("CashBack") or {}
+    if amount(back.get("Amount")) and not ref(back.get("AccountRef")):
+        raise faults.required("CashBack.AccountRef")
     body["TotalAmt"] = total - amount(back.get("Amount"))
 
 

@@ -215,8 +215,16 @@ def check(name: str, body: Json, seen: Checked, path: str = "") -> Json:
             raise faults.unknown_property(where)
         if value is None or value == "":
             continue
-        clean[key] = _many(field, value, seen, where) if field.many else _one(field, value, seen, where)
+        made = _many(field, value, seen, where) if field.many else _one(field, value, seen, where)
+        if field.many or not _nobody(field, made):
+            clean[key] = made
     return clean
+
+
+def _nobody(field: Field, value: Any) -> bool:
+    """Whether a reference names nobody: only its ``value`` counts."""
+    kind = type_of(field.type)
+    return kind is not None and kind.is_text and "value" not in value
 
 
 def _many(field: Field, value: Any, seen: Checked, where: str) -> list[Any]:

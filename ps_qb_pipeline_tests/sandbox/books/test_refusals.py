@@ -221,3 +221,39 @@ def test_a_fault_stands_in_the_documented_envelope():
     assert set(answer) == {"Fault", "time"}
     assert set(answer["Fault"]) == {"Error", "type"}
     assert isinstance(answer["Fault"]["Error"][0]["code"], str)
+
+
+@pytest.mark.parametrize("items", ["x", {"bId": "1"}, [1], ["x"], [None]])
+def test_a_batch_of_no_items_is_refused(items):
+    """What is no list of objects is a 2010, not an error of the books."""
+    assert Bench("ie").code("POST", "batch", {"BatchItemRequest": items}) == "2010"
+
+
+@pytest.mark.parametrize("item", [{"Customer": "x"}, {"CDCQuery": [1]}, {"Customer": None}, {}])
+def test_a_strange_item_of_a_batch_is_refused_alone(item):
+    """Its neighbour is carried out."""
+    good = {"bId": "2", "operation": "create", "Class": {"Name": "North"}}
+    answer = Bench("ie").post("batch", {"BatchItemRequest": [{"bId": "1", **item}, good]})
+    assert [("Fault" in one, one["bId"]) for one in answer["BatchItemResponse"]] == [
+        (True, "1"),
+        (False, "2"),
+    ]
+
+
+@pytest.mark.parametrize("account", [{"name": "Checking"}, {"value": ""}, {}])
+def test_a_reference_without_value_names_nothing(account):
+    """Only the value of a reference counts; a name alone is a missing parameter."""
+    body = {"FromAccountRef": account, "ToAccountRef": {"value": "35"}, "Amount": 3}
+    refusal = Bench("ie").refusal("POST", "transfer", body)
+    assert (refusal["code"], refusal["element"]) == ("2020", "FromAccountRef")
+
+
+def test_cash_back_needs_an_account():
+    """The part of a deposit that somebody keeps is posted somewhere."""
+    line = {
+        "Amount": 9,
+        "DetailType": "DepositLineDetail",
+        "DepositLineDetail": {"AccountRef": {"value": "36"}},
+    }
+    body = {"DepositToAccountRef": {"value": "35"}, "Line": [line], "CashBack": {"Amount": 4}}
+    assert Bench("ie").refusal("POST", "deposit", body)["element"] == "CashBack.AccountRef"
