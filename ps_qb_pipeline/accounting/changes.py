@@ -15,9 +15,14 @@ from typing import Literal
 from ps_qb_pipeline.accounting import identity, items
 from ps_qb_pipeline.accounting.currency import home_amount
 from ps_qb_pipeline.accounting.documents import Document, DocumentType, Line, LineKind, TaxLine
-from ps_qb_pipeline.accounting.money import ZERO, allocate, to_minor
+from ps_qb_pipeline.accounting.money import ZERO, allocate, minor_unit, to_minor
+from ps_qb_pipeline.accounting.notes import Hold
 from ps_qb_pipeline.accounting.periods import first_open_day, is_closed
 from ps_qb_pipeline.accounting.policy import Policy
+from ps_qb_pipeline.accounting.tax_modes import finish
+
+_SLACK = 10
+"""Minor units by which the tax of a difference may lie off what its bases give: two roundings meet in it."""
 
 Action = Literal["create", "update", "void", "adjust", "hold", "none"]
 
@@ -117,8 +122,9 @@ def _cancel(posted: Posted, policy: Policy, facts: Facts) -> Change:
         return Change("hold", posted, code="EDIT_CONFLICT")
     body = posted.body
     day = first_open_day(policy, facts.day or posted.txn_date)
-    credit: DocumentType = "CreditMemo" if posted.type == "Invoice" else "RefundReceipt"
-    document = _renumbered(replace(body, type=credit, txn_date=day, due_date=None, applied=()), policy, facts)
+    document = _renumbered(
+        replace(body, type=_opposite(posted.type), txn_date=day, due_date=None, applied=()), facts
+    )
     return Change("adjust", posted, document, "EDIT_AFTER_CLOSE" if closed else "")
 
 
@@ -132,34 +138,55 @@ def _adjust(wanted: Document, posted: Posted, policy: Policy, facts: Facts, code
     if back:
         lines = tuple(replace(line, amount=-line.amount) for line in lines)
         taxes = tuple(TaxLine(tax.code, tax.rate, -tax.base, -tax.amount) for tax in taxes)
-    kind: DocumentType
-    if posted.type == "Invoice":
-        kind = "CreditMemo" if back else "Invoice"
-    else:
-        kind = "RefundReceipt" if back else "SalesReceipt"
     amount = to_minor(abs(total), wanted.currency)
+    total_tax = to_minor(sum((tax.amount for tax in taxes), ZERO), wanted.currency)
+    form = wanted.global_tax
+    if policy.tax_mode in {"GLOBAL_EXCL", "GLOBAL_INCL"}:
+        slack = minor_unit(wanted.currency) * _SLACK
+        try:
+            made = finish(lines, taxes, total_tax, slack, wanted.currency, policy, [])
+        except Hold:
+            return Change("hold", posted, code="EDIT_CONFLICT")
+        lines, taxes, form = made.lines, made.taxes, made.global_tax
     document = replace(
         wanted,
-        type=kind,
+        type=_opposite(posted.type) if back else posted.type,
         txn_date=first_open_day(policy, facts.day or posted.txn_date),
         due_date=None,
+        global_tax=form,
         lines=lines,
         taxes=taxes,
         total=amount,
-        total_tax=to_minor(sum((tax.amount for tax in taxes), ZERO), wanted.currency),
+        total_tax=total_tax,
         home_total=home_amount(amount, wanted.exchange_rate, policy.home_currency),
         refund_of=posted.doc_number if back else "",
         applied=(),
     )
-    return Change("adjust", posted, _renumbered(document, policy, facts), code)
+    return Change("adjust", posted, _renumbered(document, facts), code)
 
 
-def _renumbered(document: Document, policy: Policy, facts: Facts) -> Document:
+def _opposite(kind: DocumentType) -> DocumentType:
+    """The kind of document that takes back what ``kind`` gave, from the same side of the books."""
+    pairs: dict[DocumentType, DocumentType] = {
+        "Invoice": "CreditMemo",
+        "CreditMemo": "Invoice",
+        "RefundReceipt": "SalesReceipt",
+    }
+    return pairs.get(kind, "RefundReceipt")
+
+
+def _renumbered(document: Document, facts: Facts) -> Document:
     number = identity.adjustment_number(document.doc_number, facts.revision)
-    key = identity.document_key(policy, "adjustment", document.source_id, facts.revision)
+    key = identity.adjustment_key(document.key, document.role, document.source_id, facts.revision)
     return identity.with_note(
         replace(
-            document, key=key, role="adjustment", revision=facts.revision, doc_number=number, private_note=""
+            document,
+            key=key,
+            role="adjustment",
+            source_id=key.split("|")[2],
+            revision=facts.revision,
+            doc_number=number,
+            private_note="",
         )
     )
 

@@ -278,7 +278,8 @@ def _encoded(value: Any) -> str:
 
     Types are compared before values, because a Decimal takes long to find out that it is no None.
     """
-    read, names = _layout(type(value))
+    kind: type = type(value)
+    read, names = _layout(kind)
     parts = []
     for (name, default, usual), content in zip(names, read(value), strict=False):
         kind = type(content)

@@ -82,7 +82,7 @@ _ROWS = (
     Code("CUTOFF_DIFF", "W", "A", "no", "The document lies in another period than its source.", "Confirm the period."),
     Code("QBO_FOREIGN_LINE", "W", "A", "no", "An entry made by hand stands on one of our accounts.", "Confirm or move it."),
     Code("EDIT_CONFLICT", "B", "A", "no", "Shop and books both changed since posting.", "Choose which change holds.", holds=True),
-    Code("EDIT_AFTER_CLOSE", "W", "A", "yes", "The shop changed an order whose period is closed.", "Posted as an adjustment in the open period, or held, by policy."),
+    Code("EDIT_AFTER_CLOSE", "W", "A", "yes", "The shop changed an order whose document may not be rewritten: closed period, issued invoice or bank deposit.", "The difference stands in an adjusting document of the open period."),
     Code("PERIOD_CLOSED", "W", "A", "yes", "The document's date lies in a closed period.", "Held or moved to the first open day, by policy."),
     # --- the order's own arithmetic -----------------------------------------------------------
     Code("PS_IDENTITY_BREAK", "B", "D", "no", "The order's stored totals do not add up within their bound.", "Look at the order in the shop; it may have been changed by SQL or a module.", holds=True),

@@ -82,6 +82,12 @@ def refund_names(policy: Policy, order: Order, id_order_slip: int) -> tuple[str,
     return refund_number(policy, order.id_shop, id_order_slip), shown
 
 
+def adjustment_key(key: str, role: str, source_id: str, revision: int) -> str:
+    """The key of the n-th adjustment of the document ``key``: a sale's source is its order's number alone."""
+    source = source_id if role == "sale" else f"{role}-{source_id}"
+    return f"{key.partition('|')[0]}|adjustment|{source}|{revision}"
+
+
 def adjustment_number(number: str, revision: int) -> str:
     """The number of the n-th adjustment of a document, such as ``PS1-100045-A1``."""
     return shortened(f"{number}-A{revision}")

@@ -47,11 +47,17 @@ class MoneyIn:
             self._hold_unmapped(case)
         selling = [case for case in self.cases if case.bookable]
         paid = [case for case in selling if case.total]
-        cash = not self._advances() and all(
-            payments.is_cash_sale(case.order, self.receipts, case.total, case.day) for case in paid
+        cash = (
+            not self._advances()
+            and not any(self._is_invoiced(case) for case in selling)
+            and all(payments.is_cash_sale(case.order, self.receipts, case.total, case.day) for case in paid)
         )
         for case in selling:
             case.cash = cash or not case.total
+
+    def _is_invoiced(self, case: Case) -> bool:
+        """Whether the sale stands in the books as an invoice, which it stays when the money comes."""
+        return identity.document_key(self.policy, "sale", case.order.id) in self.record.invoices
 
     def receive(self, totals: dict[int, Decimal]) -> list[payments.Receipt]:
         """The group's payments, allocated to orders that owe ``totals``."""

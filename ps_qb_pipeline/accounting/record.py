@@ -88,6 +88,8 @@ class Record:
     engine: Engine
     posted: Mapping[str, date] | None = None
     """Dates of the documents that the books already hold, by key; None when nothing is known of them."""
+    invoices: frozenset[str] = frozenset()
+    """Keys of the sales that stand in the books as invoices."""
     documents: list[Document] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)

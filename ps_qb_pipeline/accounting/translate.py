@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
+from typing import NamedTuple
 
 from ps_qb_pipeline.accounting import rules, trust
 from ps_qb_pipeline.accounting.documents import Translation
@@ -25,16 +26,29 @@ _ENGINES: list[Engine] = []
 _KEPT = 4
 
 
+class Books(NamedTuple):
+    """What the books already hold: the dates of documents by key, and which of them are invoices."""
+
+    posted: Mapping[str, date]
+    invoices: frozenset[str]
+
+
 def translate(
-    group: ReferenceGroup, policy: Policy, *, go_live: date, posted: Mapping[str, date] | None = None
+    group: ReferenceGroup,
+    policy: Policy,
+    *,
+    go_live: date,
+    posted: Mapping[str, date] | None = None,
+    invoices: frozenset[str] = frozenset(),
 ) -> Translation:
     """Everything that one reference group becomes; every order, payment and slip is in it exactly once.
 
     ``posted`` holds the dates of the group's documents that the books already hold, by key. With it,
     closed periods are minded (what is posted stays, what is not waits or moves), and an advance that was
-    booked is reversed when its sale comes. Without it, every document stands at its own date.
+    booked is reversed when its sale comes. Without it, every document stands at its own date. A sale
+    whose key is among ``invoices`` stands in the books as an invoice, and stays one when it is paid.
     """
-    return _Group(group, _engine_of(policy), go_live, posted).translation()
+    return _Group(group, _engine_of(policy), go_live, posted, invoices).translation()
 
 
 def _engine_of(policy: Policy) -> Engine:
@@ -51,12 +65,17 @@ class _Group:
     """The translation of one group, step by step."""
 
     def __init__(
-        self, group: ReferenceGroup, engine: Engine, go_live: date, posted: Mapping[str, date] | None
+        self,
+        group: ReferenceGroup,
+        engine: Engine,
+        go_live: date,
+        posted: Mapping[str, date] | None,
+        invoices: frozenset[str],
     ) -> None:
         self.group = group
         self.policy = engine.policy
         self.go_live = go_live
-        self.record = Record(group, engine, posted)
+        self.record = Record(group, engine, posted, invoices)
         self.cases: list[Case] = []
         self.money_in = MoneyIn(self.record, self.cases)
         self.money_out = MoneyOut(self.record, self.money_in, go_live)

@@ -24,6 +24,7 @@ from ps_qb_pipeline.accounting.documents import Translation
 from ps_qb_pipeline.accounting.policy import Accounts, Policy
 from ps_qb_pipeline.accounting.shop import ReferenceGroup
 from ps_qb_pipeline.accounting.survey import Coverage, Survey
+from ps_qb_pipeline.accounting.translate import Books
 from ps_qb_pipeline.errors import SettingsError
 from ps_qb_pipeline.orchestration import steps
 from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP
@@ -232,7 +233,7 @@ def _groups(con: duckdb.DuckDBPyConnection, made: Translator) -> Iterator[Refere
 
 
 def _translations(con: duckdb.DuckDBPyConnection, made: Translator) -> Iterator[Translation]:
-    return (made.translated(group, {}) for group in _groups(con, made))
+    return (made.translated(group, Books({}, frozenset())) for group in _groups(con, made))
 
 
 def _without_bodies(made: Translation) -> Translation:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from ps_qb_pipeline.orchestration.hints import concerned
 from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.live_landing import LiveLanding
 from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.orchestration.steps import building
 from ps_qb_pipeline.posting.confirming import Confirmation, confirm
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
@@ -127,6 +129,23 @@ def run_live(
         looks += 1
         time.sleep(LOOK_SECONDS)
     return rounds
+
+
+def keep_pandas_out() -> None:
+    """Have Arrow believe that there is no pandas in this process; call it where nothing else needs it.
+
+    Arrow imports pandas (a second of a processor and 80 MB) as soon as it is given a list, to see whether
+    that is one of pandas' arrays. It asks once, and is told here that there is none.
+    """
+    if "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # what Python itself puts there for "not found"
+    try:
+        pa.array([0])
+    finally:
+        del sys.modules["pandas"]
 
 
 def make_round(runtime: Runtime, inbox: Inbox, contracts: Sequence[Contract], *, run_id: str) -> Round:
@@ -235,7 +254,9 @@ def _work(
         tables.create_tables(con)
         landing.flush(con)
         models.run_models(con, select=_changed_models(runtime))
-        ledger.refresh_ledger(con, runtime.connection.accounting, runtime.connection.go_live)
+        ledger.refresh_ledger(
+            con, runtime.connection.accounting, runtime.connection.go_live, **building(runtime)
+        )
         gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC))
         for outcome in gate.blocking:
             logger.error("%s: %s on %s stops posting", runtime.name, outcome.rule.name, outcome.table)

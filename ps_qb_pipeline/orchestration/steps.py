@@ -11,7 +11,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -33,6 +34,7 @@ from ps_qb_pipeline.orchestration.landing import (
     raw_tables,
 )
 from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.posting.amending import Amender
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
 from ps_qb_pipeline.prestashop.extract import ExtractResult, extract
@@ -48,7 +50,7 @@ from ps_qb_pipeline.statements import approvals
 from ps_qb_pipeline.validation import holds, sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract
-from ps_qb_pipeline.warehouse import ledger, models, tables
+from ps_qb_pipeline.warehouse import amendments, ledger, models, tables
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +136,22 @@ def make_models(runtime: Runtime, wanted: Sequence[models.Model], contracts: Seq
     return made
 
 
+class Building(TypedDict):
+    """What building a connection's ledger needs to know besides what has landed."""
+
+    now: datetime
+    judge: amendments.Judge
+
+
+def building(runtime: Runtime) -> Building:
+    """The shop's own time, which says which days are over, and who judges what is in the books already."""
+    policy = runtime.connection.accounting
+    return Building(
+        now=runtime.clock.now().astimezone(ZoneInfo(policy.timezone)),
+        judge=Amender(runtime.engine, runtime.connection.books.realm, policy),
+    )
+
+
 def make_ledger(
     runtime: Runtime, contracts: Sequence[Contract], guarding: Sequence[Contract], *, full: bool = False
 ) -> Made:
@@ -146,6 +164,7 @@ def make_ledger(
             runtime.connection.accounting,
             runtime.connection.go_live,
             progress=lambda done, total: runtime.progress("orders", done, total),
+            **building(runtime),
         )
         logger.info("%s: %d orders translated in %.1f s", runtime.name, result.orders, result.seconds)
         prepare(con)
@@ -169,6 +188,7 @@ def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
     with runtime.warehouse("read the documents to post") as con:
         prepare(con)
         documents, customers, items = wanted_documents(con)
+        voids = unwanted_documents(con)
         names = mirrored_names(con)
     with runtime.books() as books:
         result = post(
@@ -181,6 +201,7 @@ def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
             run_id=run_id,
             connection=runtime.name,
             pace=Pace.settling(runtime.connection.books.settle_seconds),
+            voids=voids,
             create_items=runtime.connection.accounting.missing_items == "create",
         )
     export_intents(runtime)
@@ -215,6 +236,24 @@ def wanted_documents(con: duckdb.DuckDBPyConnection) -> tuple[list[Document], li
     ]
     items = [item_from_json(row[0]) for row in con.execute("select body from ledger.items").fetchall()]
     return documents, customers, items
+
+
+def unwanted_documents(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Keys of sales in the books whose order was cancelled: to be voided, where nothing stands for them."""
+    rows = con.execute(
+        """
+        select intents.key
+        from control.intents as intents
+        inner join ledger.sources as sources
+            on sources.source_type = 'order' and intents.source_id = cast(sources.source_id as varchar)
+        where intents.role = 'sale' and intents.state = 'CONFIRMED'
+            and intents.operation in ('create', 'update')
+            and sources.status = 'not_postable' and sources.reason = 'cancelled'
+            and intents.key not in (select key from ledger.documents)
+        order by intents.key
+        """
+    ).fetchall()
+    return [row[0] for row in rows]
 
 
 def mirrored_names(con: duckdb.DuckDBPyConnection) -> References:

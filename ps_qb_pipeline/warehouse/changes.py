@@ -71,7 +71,7 @@ def remember(con: duckdb.DuckDBPyConnection, made_by: str, read_to: Mapping[str,
 
 
 _BESIDES = {
-    "posted": "select key, order_id, txn_date from posted",
+    "posted": "select key, order_id, txn_date, type from posted",
     "poisoned": """
         select distinct resource, id, coalesce(parent, '') as parent, reason
         from raw.poisoned where system = 'prestashop' and resolved_at is null""",
@@ -82,32 +82,33 @@ _BESIDES = {
 def note_besides(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Looks at what else bears on orders as it is now, to be compared with what it was.
 
-    What is posted matters to advances, which a sale takes back, and to all documents once a period is
-    closed: what stands in it stays.
+    What is posted matters to advances, which a sale takes back, to invoices, which stay invoices however
+    they are paid, and to all documents once a period is closed: what stands in it stays.
     """
     create_tables(con)
     create_state(con)
-    mirror = "select null::varchar as key, null::bigint as order_id, null::date as txn_date where false"
+    mirror = """
+        select null::varchar as key, null::bigint as order_id, null::date as txn_date, null::varchar as type where false"""
     if scalar(
         con,
         "select count(*) from information_schema.tables where table_schema || '.' || table_name = $name",
         {"name": _MIRROR},
     ):
         mirror = f"""
-            select source_key as key, source_order_id as order_id, txn_date from {_MIRROR}
+            select source_key as key, source_order_id as order_id, txn_date, entity as type from {_MIRROR}
             where source_key is not null and not deleted"""
-    role = "true" if policy.book_close_date else "key like '%|deposit|%'"
+    role = "true" if policy.book_close_date else "key like '%|deposit|%' or type = 'Invoice'"
     con.execute(
         f"""
         create or replace temp table posted as
         with mirror as ({mirror}),
         confirmed as (
-            select intents.key, documents.order_id, documents.txn_date
+            select intents.key, documents.order_id, documents.txn_date, intents.entity as type
             from control.intents as intents inner join ledger.documents as documents on intents.key = documents.key
             where intents.state = 'CONFIRMED' and intents.operation <> 'void'
         ),
         held as (select * from mirror union all select * from confirmed anti join mirror using (key))
-        select key, min(order_id) as order_id, min(txn_date) as txn_date from held where {role} group by key
+        select key, min(order_id) as order_id, min(txn_date) as txn_date, min(type) as type from held where {role} group by key
         """
     )
     for name, sql in _BESIDES.items():

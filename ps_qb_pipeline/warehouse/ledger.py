@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.warehouse import changes, daily, orphans, shop_rows
+from ps_qb_pipeline.warehouse import amendments, changes, daily, orphans, shop_rows
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 from ps_qb_pipeline.warehouse.translation import Translator, Written, translator
@@ -60,6 +60,7 @@ def refresh_ledger(
     processes: int | None = None,
     progress: Progress | None = None,
     now: datetime | None = None,
+    judge: amendments.Judge | None = None,
 ) -> LedgerResult:
     """Brings the ledger up to what has landed: the same as building it anew, in less time.
 
@@ -74,7 +75,7 @@ def refresh_ledger(
         return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0)
     wanted = None if daily.wanted(policy) else changes.references(con, made_by)
     return build_ledger(
-        con, policy, go_live, references=wanted, processes=processes, progress=progress, now=now
+        con, policy, go_live, references=wanted, processes=processes, progress=progress, now=now, judge=judge
     )
 
 
@@ -87,13 +88,15 @@ def build_ledger(
     processes: int | None = None,
     progress: Progress | None = None,
     now: datetime | None = None,
+    judge: amendments.Judge | None = None,
 ) -> LedgerResult:
     """Translates the orders of ``references`` (None: all) and replaces their part of the ledger.
 
     Who names ``references`` vouches that nothing else has changed. ``processes`` limits the processes
     that translate; None takes what the machine has when the work is worth it. An order that accounting
     cannot digest is held as ``POISON_RECORD``, alone. Daily summaries take all orders; with ``now``
-    (shop-local) they leave out days that are not over.
+    (shop-local) they leave out days that are not over. ``judge`` decides about documents that the books
+    hold already and the shop says otherwise now.
     """
     started = time.perf_counter()
     create_tables(con)
@@ -114,6 +117,8 @@ def build_ledger(
     orphans.write(con)
     if daily.wanted(policy):
         daily.join_days(con, policy, now, lambda tables: _append(con, tables))
+    if judge is not None:
+        amendments.settle(con, judge, lambda tables: _append(con, tables))
     _settle_shared(con)
     with _transaction(con):
         if wanted is None:

@@ -242,9 +242,12 @@ def chunks(
             f"create or replace temp table chunk_{name} as select chunked.chunk, {selected}"
             f" from staging.prestashop_{name} as source {_IN_CHUNKS[name]} {order}"
         )
-    con.execute("create temp table if not exists posted_now (key varchar, order_id bigint, txn_date date)")
     con.execute(
-        f"create or replace temp table chunk_{POSTED} as select chunked.chunk, posted.key, posted.txn_date"
+        "create temp table if not exists posted_now"
+        " (key varchar, order_id bigint, txn_date date, type varchar)"
+    )
+    con.execute(
+        f"create or replace temp table chunk_{POSTED} as select chunked.chunk, posted.key, posted.txn_date, posted.type"
         " from posted_now as posted inner join chunked_orders as chunked on posted.order_id = chunked.id"
     )
     try:

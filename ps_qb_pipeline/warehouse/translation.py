@@ -53,22 +53,28 @@ class Translator:
     def __call__(self, chunk: shop_rows.Chunk) -> Written:
         """The ledger rows of one chunk."""
         read = {name: shop_rows.rows(table) for name, table in chunk.items()}
-        posted = {row["key"]: row["txn_date"] for row in read.pop(shop_rows.POSTED)}
+        posted = read.pop(shop_rows.POSTED)
+        books = translate.Books(
+            {row["key"]: row["txn_date"] for row in posted},
+            frozenset(row["key"] for row in posted if row["type"] == "Invoice"),
+        )
         tables = {**self.lookups, **read}
         rows: Rows = {name: [] for name in LEDGER}
         for group in intake.groups(tables, self.shop):
-            _lay_out(self.translated(group, posted), rows)
+            _lay_out(self.translated(group, books), rows)
         return Written(
             len(tables["orders"]), {name: _table(name, found) for name, found in rows.items() if found}
         )
 
-    def translated(self, group: ReferenceGroup, posted: Mapping[str, date]) -> Translation:
+    def translated(self, group: ReferenceGroup, books: translate.Books) -> Translation:
         """What accounting makes of a group; a group that it fails on is held whole, and nothing else with it."""
         unread = tuple(entry for order in group.orders for entry in self.poisoned.get(order.id, ()))
         if unread:
             group = replace(group, poison=(*group.poison, *unread))
         try:
-            return translate.translate(group, self.policy, go_live=self.go_live, posted=posted)
+            return translate.translate(
+                group, self.policy, go_live=self.go_live, posted=books.posted, invoices=books.invoices
+            )
         except Exception as error:  # noqa: BLE001  -- one order must never stop the others
             orders = [order.id for order in group.orders]
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -102,6 +108,11 @@ def ledger_rows(documents: Iterable[Document], customers: Iterable[Customer]) ->
         for customer in customers
     )
     return {name: _table(name, found) for name, found in rows.items() if found}
+
+
+def finding_rows(findings: Iterable[Finding]) -> dict[str, pa.Table]:
+    """The ledger rows of findings alone."""
+    return {"ledger.findings": _table("ledger.findings", [_finding(one) for one in findings])}
 
 
 def encode(table: pa.Table) -> bytes:

@@ -57,6 +57,13 @@ class Place:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "defs.yaml").write_text(yaml.safe_dump(body))
 
+    def change(self, name: str, accounting: dict[str, Any]) -> None:
+        """Change accounting settings of a connection that is here already."""
+        file = self.root / "defs" / name / "defs.yaml"
+        body = yaml.safe_load(file.read_text())
+        body["accounting"] |= accounting
+        file.write_text(yaml.safe_dump(body))
+
     def psqb(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a command as a person would, from a directory that holds nothing."""
         command = [sys.executable, "-m", "ps_qb_pipeline.cli.main", *arguments]

@@ -369,7 +369,7 @@ def test_what_was_posted_since_brings_its_order_back(built):
     assert ("order", 33, "held", "PERIOD_CLOSED") in sources(built)
     built.execute(
         "create table staging.quickbooks_documents as"
-        " select key as source_key, order_id as source_order_id, txn_date, false as deleted from kept where key = ?",
+        " select key as source_key, order_id as source_order_id, txn_date, type as entity, false as deleted from kept where key = ?",
         [key],
     )
     result = refresh(built, policy=closed)

@@ -1,0 +1,187 @@
+"""Documents that the books hold already and that may not simply be rewritten: the ledger's part of it.
+
+What lives here: finding pending documents whose like is posted, asking the judge that the caller brings,
+and putting its answer into the pending ledger: what was posted stays, an adjustment stands beside it, or
+the source is held. What does not: the judgement itself (``accounting.changes``, ``posting.amending``).
+"""
+
+# ruff: noqa: S608  (names of this file; values are bound)
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+
+from ps_qb_pipeline.accounting.documents import Document, from_json
+from ps_qb_pipeline.accounting.findings import Finding
+from ps_qb_pipeline.warehouse.session import scalar
+from ps_qb_pipeline.warehouse.translation import finding_rows, ledger_rows
+
+_LIVE = "state = 'CONFIRMED' and operation in ('create', 'update') and entity not in ('Customer', 'Item')"
+_ROLES = "('sale', 'refund', 'summary')"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One document that the books hold, and what the shop says of it now.
+
+    ``wanted`` is the document as it would be made today; None when its order was cancelled and nothing
+    is wanted any more. ``payments`` are the order's payments beside it.
+    """
+
+    key: str
+    wanted: Document | None
+    payments: tuple[Document, ...] = ()
+    invoice_issued: bool = False
+    day: date | None = None
+    """The shop-local day of the order's last change."""
+    deposited: bool = False
+    """Whether a bank deposit names the document: QuickBooks locks it then."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What becomes of the cases. ``keep`` and ``add`` replace or join the pending documents by key."""
+
+    keep: list[Document] = field(default_factory=list)
+    """Documents as they were posted; what is pending under their key goes."""
+    add: list[Document] = field(default_factory=list)
+    held: dict[str, str] = field(default_factory=dict)
+    """Document keys whose sources wait for a person, with the code; nothing of theirs is pending then."""
+    findings: list[Finding] = field(default_factory=list)
+
+
+_NO_FACTS: tuple[bool, date | None] = (False, None)
+
+Judge = Callable[[Sequence[Case]], Answer]
+Write = Callable[[Mapping[str, pa.Table]], None]
+
+
+def settle(con: duckdb.DuckDBPyConnection, judge: Judge, write: Write) -> None:
+    """Ask ``judge`` about every pending document that the books hold, and do as it says."""
+    cases = [*_changed(con), *_cancelled(con)]
+    if not cases:
+        return
+    deposited = _deposited(con)
+    answer = judge([replace(case, deposited=case.key.rpartition("|")[0] in deposited) for case in cases])
+    kept = {document.key for document in answer.keep}
+    _delete_documents(con, {*kept, *answer.held})
+    write(ledger_rows([*answer.keep, *answer.add], ()))
+    if answer.findings:
+        write(finding_rows(answer.findings))
+    _mark_sources(con, kept, answer.held)
+
+
+def _stem(column: str) -> str:
+    return rf"regexp_replace({column}, '\|[^|]*$', '')"
+
+
+def _changed(con: duckdb.DuckDBPyConnection) -> list[Case]:
+    rows = con.execute(
+        f"""
+        select documents.key, documents.body, documents.order_id
+        from ledger.pending_documents as documents
+        semi join (select {_stem("key")} as stem from control.intents where {_LIVE}) as posted
+            on {_stem("documents.key")} = posted.stem
+        where documents.role in {_ROLES}
+        order by documents.key
+        """
+    ).fetchall()
+    orders = {row[2] for row in rows}
+    payments = _payments(con, orders)
+    facts = _shop_facts(con, orders)
+    return [
+        Case(key, from_json(body), tuple(payments.get(order, ())), *facts.get(order, _NO_FACTS))
+        for key, body, order in rows
+    ]
+
+
+def _cancelled(con: duckdb.DuckDBPyConnection) -> list[Case]:
+    """Posted sales of pending orders that were cancelled and are no sale any more."""
+    rows = con.execute(
+        f"""
+        select intents.key, sources.order_id
+        from ledger.pending_sources as sources
+        inner join control.intents as intents
+            on intents.role = 'sale' and intents.source_id = cast(sources.source_id as varchar)
+        where sources.source_type = 'order' and sources.status = 'not_postable'
+            and sources.reason = 'cancelled' and {_LIVE}
+        order by intents.key
+        """
+    ).fetchall()
+    facts = _shop_facts(con, {row[1] for row in rows})
+    return [Case(key, None, (), *facts.get(order, _NO_FACTS)) for key, order in rows]
+
+
+def _payments(con: duckdb.DuckDBPyConnection, orders: Iterable[int]) -> dict[int, list[Document]]:
+    rows = con.execute(
+        "select order_id, body from ledger.pending_documents"
+        " where role = 'payment' and order_id in (select unnest($orders::bigint[])) order by key",
+        {"orders": sorted(orders)},
+    ).fetchall()
+    found: dict[int, list[Document]] = {}
+    for order, body in rows:
+        found.setdefault(order, []).append(from_json(body))
+    return found
+
+
+def _shop_facts(con: duckdb.DuckDBPyConnection, orders: Iterable[int]) -> dict[int, tuple[bool, date | None]]:
+    """Whether the shop has issued an invoice number, and the day of the last change, by order."""
+    rows = con.execute(
+        "select id, coalesce(invoice_number, 0) > 0, cast(date_upd as date) from staging.prestashop_orders"
+        " where id in (select unnest($orders::bigint[]))",
+        {"orders": sorted(orders)},
+    ).fetchall()
+    return {number: (issued, day) for number, issued, day in rows}
+
+
+def _deposited(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Stems of posted documents that a bank deposit in the mirror names: QuickBooks locks them."""
+    present = scalar(
+        con,
+        "select count(*) from information_schema.tables where table_schema = 'staging'"
+        " and table_name = 'quickbooks_document_lines'",
+    )
+    if not present:
+        return frozenset()
+    rows = con.execute(
+        f"""
+        select distinct {_stem("intents.key")}
+        from staging.quickbooks_document_lines as lines
+        inner join control.intents as intents
+            on lines.linked_type = intents.entity and lines.linked_id = intents.qbo_id
+        where lines.entity = 'Deposit' and {_LIVE.replace("entity", "intents.entity")}
+        """
+    ).fetchall()
+    return frozenset(row[0] for row in rows)
+
+
+def _delete_documents(con: duckdb.DuckDBPyConnection, keys: Iterable[str]) -> None:
+    named = {"keys": sorted(keys)}
+    for name in ("lines", "taxes", "applied"):
+        con.execute(
+            f"delete from ledger.pending_{name} where document_key in (select unnest($keys::varchar[]))",
+            named,
+        )
+    con.execute("delete from ledger.pending_documents where key in (select unnest($keys::varchar[]))", named)
+
+
+def _mark_sources(con: duckdb.DuckDBPyConnection, kept: Iterable[str], held: Mapping[str, str]) -> None:
+    """The order of a document that is kept carries it, even when it is cancelled; those that wait say why."""
+    for key in sorted(kept):
+        con.execute(
+            "update ledger.pending_sources set status = 'postable', reason = '', document_key = $key"
+            " where source_type = 'order' and document_key = '' and status = 'not_postable'"
+            " and $key like '%|sale|' || source_id || '|%'",
+            {"key": key},
+        )
+    for key, code in sorted(held.items()):
+        con.execute(
+            "update ledger.pending_sources set status = 'held', reason = $code, document_key = ''"
+            " where document_key = $key",
+            {"key": key, "code": code},
+        )
