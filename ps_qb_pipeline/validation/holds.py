@@ -8,8 +8,8 @@ not: evaluating rules (the engines) and posting.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import duckdb
@@ -17,6 +17,7 @@ import duckdb
 from ps_qb_pipeline.validation import sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract, Origin, Rule
+from ps_qb_pipeline.warehouse import narrowed
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import create_tables
 
@@ -42,12 +43,75 @@ class Gate:
         return not self.blocking
 
 
-def gate(con: duckdb.DuckDBPyConnection, contracts: Mapping[str, Contract], *, now: datetime) -> Gate:
-    """Runs every rule in one scan a relation, writes the holds, and says what may go on."""
+def gate(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, Contract],
+    *,
+    now: datetime,
+    references: Collection[str] | None = None,
+) -> Gate:
+    """Runs every rule in one scan a relation, writes the holds, and says what may go on.
+
+    With ``references`` only the rows of those orders are looked at, and the holds of other orders stay:
+    who names them vouches that no other rows have changed. Relations whose rows belong to no order are
+    then left to the next gate over everything.
+    """
+    if references is not None:
+        return _gate_part(con, contracts, now, references)
     rules = [rule for contract in contracts.values() for rule in contract.rules]
     outcomes = sql_engine.evaluate(con, rules)
     write_holds(con, contracts, outcomes, now=now)
     return Gate(tuple(outcomes), held_orders(con))
+
+
+def _gate_part(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, Contract],
+    now: datetime,
+    references: Collection[str],
+) -> Gate:
+    instead = narrowed.narrow(con, references)
+    stands_for = {copy: relation for relation, copy in instead.items()}
+    rules = [
+        replace(
+            rule,
+            table=instead[rule.table],
+            to=narrowed.reading(rule.to, instead),
+            check=narrowed.reading(rule.check, instead),
+        )
+        for contract in contracts.values()
+        if contract.table in instead
+        for rule in contract.rules
+    ]
+    outcomes = sql_engine.evaluate(con, rules)
+    narrow = {
+        instead[name]: replace(contract, table=instead[name])
+        for name, contract in contracts.items()
+        if name in instead
+    }
+    _gather(con, narrow, outcomes, now)
+    for copy, relation in stands_for.items():
+        con.execute(f"update holds_now set table_name = '{relation}' where table_name = '{copy}'")
+    con.execute(
+        """
+        insert into holds_now
+        select * from validation.holds where coalesce(order_id, 0) not in (select id from narrowed_orders)
+        """
+    )
+    _settle(con)
+    standing = dict(
+        con.execute(
+            "select table_name || ' ' || rule, count(*) from validation.holds group by all"
+        ).fetchall()
+    )
+    return Gate(tuple(_whole(outcome, stands_for, standing) for outcome in outcomes), held_orders(con))
+
+
+def _whole(outcome: Outcome, stands_for: Mapping[str, str], standing: Mapping[str, int]) -> Outcome:
+    """The outcome under its relation's name; rows that are held already count as failing."""
+    rule = replace(outcome.rule, table=stands_for[outcome.rule.table])
+    failing = max(outcome.failing, standing.get(f"{rule.table} {rule.name}", 0))
+    return replace(outcome, rule=rule, failing=failing, passed=outcome.passed and not failing)
 
 
 def held_orders(con: duckdb.DuckDBPyConnection) -> int:
@@ -67,6 +131,17 @@ def write_holds(
     A hold that was there before keeps its ``since``; one whose row is right now is gone. Holds of
     rules that could not be run stay as they are: nothing is known about their rows.
     """
+    _gather(con, contracts, outcomes, now)
+    return _settle(con)
+
+
+def _gather(
+    con: duckdb.DuckDBPyConnection,
+    contracts: Mapping[str, Contract],
+    outcomes: Sequence[Outcome],
+    now: datetime,
+) -> None:
+    """The holds that follow from the outcomes, in the temporary table ``holds_now``."""
     create_tables(con, only="validation")
     con.execute("create or replace temp table holds_now as select * from validation.holds limit 0")
     for outcome in outcomes:
@@ -97,7 +172,6 @@ def write_holds(
                     "now": now,
                 },
             )
-    return _settle(con)
 
 
 _ASSERTED = Origin("source_type", "source_id", "order_id")

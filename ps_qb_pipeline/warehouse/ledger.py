@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 class LedgerResult:
     """What building gave: orders translated, rows by table of the whole ledger, and the time that it took.
 
-    ``references`` counts those that were replaced; None when all were.
+    ``references`` counts those that were replaced, ``replaced`` names them; None when all were.
     """
 
     orders: int
@@ -50,6 +50,7 @@ class LedgerResult:
     seconds: float
     processes: int = 1
     references: int | None = None
+    replaced: tuple[str, ...] | None = None
 
 
 def refresh_ledger(
@@ -72,7 +73,7 @@ def refresh_ledger(
     changes.note_besides(con, policy)
     made_by = changes.version(policy, go_live)
     if changes.quiet(con, made_by) and not daily.wanted(policy):
-        return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0)
+        return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0, replaced=())
     wanted = None if daily.wanted(policy) else changes.references(con, made_by)
     return build_ledger(
         con, policy, go_live, references=wanted, processes=processes, progress=progress, now=now, judge=judge
@@ -127,7 +128,10 @@ def build_ledger(
             _replace_part(con, wanted)
         changes.remember(con, changes.version(policy, go_live), read_to)
     seconds = time.perf_counter() - started
-    return LedgerResult(done, _sizes(con), seconds, workers, None if wanted is None else len(wanted))
+    part = None if wanted is None else tuple(wanted)
+    return LedgerResult(
+        done, _sizes(con), seconds, workers, None if part is None else len(part), replaced=part
+    )
 
 
 def _append(con: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> None:
@@ -231,12 +235,12 @@ def _replace_part(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> None:
         {"wanted": wanted},
     )
     con.execute(
-        "create or replace temp table replaced_orders as"
-        " select distinct order_id from ledger.documents where reference in (select reference from replaced)"
+        "create or replace temp table replaced_documents as"
+        " select key, order_id from ledger.documents where reference in (select reference from replaced)"
     )
     _delete_replaced(con)
     for name in SHARED:
-        con.execute(f"delete from {name} where order_id in (select order_id from replaced_orders)")
+        con.execute(f"delete from {name} where order_id in (select order_id from replaced_documents)")
         con.execute(
             f"delete from {_pending(name)} as arriving using {name} as present"
             " where arriving.key = present.key and present.order_id > arriving.order_id"
@@ -248,18 +252,15 @@ def _replace_part(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> None:
 
 
 def _delete_replaced(con: duckdb.DuckDBPyConnection) -> None:
-    mine = "reference in (select reference from replaced)"
-    sources = f"select * from ledger.sources where {mine} or {orphans.SOURCES}"
     for name in ("ledger.lines", "ledger.taxes", "ledger.applied"):
-        con.execute(
-            f"delete from {name} where document_key in (select key from ledger.documents where {mine})"
-        )
+        con.execute(f"delete from {name} where document_key in (select key from replaced_documents)")
+    gone = f"reference in (select reference from replaced) or {orphans.SOURCES}"
     con.execute(
         f"delete from ledger.findings where {orphans.FINDINGS}"
-        f" or order_id in (select order_id from ({sources}) where order_id > 0)"
+        f" or order_id in (select order_id from ledger.sources where ({gone}) and order_id > 0)"
     )
-    con.execute(f"delete from ledger.documents where {mine}")
-    con.execute(f"delete from ledger.sources where {mine} or {orphans.SOURCES}")
+    con.execute("delete from ledger.documents where key in (select key from replaced_documents)")
+    con.execute(f"delete from ledger.sources where {gone}")
 
 
 @contextmanager

@@ -93,10 +93,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """What running one model gave. ``columns`` maps name to DuckDB type."""
+    """What running one model gave; a view is not counted. ``columns`` maps name to DuckDB type."""
 
     name: str
-    rows: int
+    rows: int | None
     seconds: float
     columns: Mapping[str, str]
 
@@ -219,7 +219,9 @@ def _run(
         elif not incremental.update(con, model, models):
             with incremental.made_whole(con, model, models):
                 _make(con, model, present)
-        rows = scalar(con, f"select count(*) from {model.name}")
+        rows = None
+        if model.materialized != "view":
+            rows = scalar(con, f"select count(*) from {model.name}")
     except duckdb.IOException:
         raise
     except duckdb.Error as error:

@@ -11,8 +11,9 @@ import yaml
 
 from ps_qb_pipeline.validation import holds
 from ps_qb_pipeline.validation.rules import load_contracts, read_contract
-from ps_qb_pipeline.warehouse.models import load_models, models_dir, run_models
+from ps_qb_pipeline.warehouse.models import load_models, models_dir, prepare, run_models
 from ps_qb_pipeline_tests.validation.rows import CONTRACT, GOOD, fill
+from ps_qb_pipeline_tests.warehouse.unit_rows import raw_tables
 
 NOW = datetime(2026, 11, 1, 6, 0, tzinfo=UTC)
 CONTRACTS = {CONTRACT.table: CONTRACT}
@@ -120,3 +121,35 @@ def test_the_orders_contract_of_the_package_holds_an_order_without_a_known_curre
         assert con.execute(
             "select source_type, source_id, order_id, message from validation.holds"
         ).fetchall() == [("order", "11", 11, "id_currency names nothing in staging.prestashop_currencies")]
+
+
+def land_order(con, number, reference, paid, landing):
+    con.execute(
+        "insert into raw.prestashop_orders (connection, id, reference, total_paid, total_paid_tax_incl, hash,"
+        " deleted_at_source, fetched_at, landing_id) values ('c', ?, ?, ?, 10, '', false, now(), ?)",
+        [number, reference, paid, landing],
+    )
+
+
+def test_a_gate_over_a_few_orders_leaves_the_holds_of_the_others(con):
+    """Orders that are news are held or free again; of the others nothing is said, and a whole gate agrees."""
+    orders = load_contracts()["staging.prestashop_orders"]
+    wanted = tuple(rule for rule in orders.rules if "total_paid_is_with_tax" in rule.name)
+    contracts = {orders.table: replace(orders, rules=wanted)}
+    loaded = load_models()
+    prepare(con, raw_tables(), loaded)
+    for landing, (number, reference, paid) in enumerate([(1, "A", 11), (2, "B", 11), (3, "C", 10)], 1):
+        land_order(con, number, reference, paid, landing)
+    run_models(con, loaded, select=["staging"])
+    assert holds.gate(con, contracts, now=NOW).held == 2
+    land_order(con, 2, "B", 10, 4)
+    land_order(con, 3, "C", 11, 5)
+    run_models(con, loaded, select=["staging"])
+    part = holds.gate(con, contracts, now=NOW + timedelta(days=1), references=["B", "C"])
+    found = [(order, since) for order, _, since in held(con)]
+    assert found == [(1, NOW), (3, NOW + timedelta(days=1))]
+    assert [(outcome.table, outcome.failing, outcome.passed) for outcome in part.outcomes] == [
+        ("staging.prestashop_orders", 2, False)
+    ]
+    holds.gate(con, contracts, now=NOW + timedelta(days=2))
+    assert [(order, since) for order, _, since in held(con)] == found
