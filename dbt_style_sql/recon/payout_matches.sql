@@ -39,28 +39,41 @@ payments as (
         or payments.amount in (select abs(line_ids.amount) from line_ids)
 ),
 
--- A transaction that the shop keeps twice is the row with the same amount, else the older one.
 found as (
     select
         line_ids.id,
+        line_ids.amount,
         payments.* exclude (transaction_id, amount),
-        payments.amount as paid
-    from line_ids
-    inner join payments using (transaction_id)
-    where line_ids.transaction_id <> ''
-    qualify row_number() over (
-        partition by line_ids.id order by payments.amount = line_ids.amount desc, payments.payment_id
-    ) = 1
-),
-
-by_transaction as (
-    select
-        found.*,
+        payments.amount as paid,
         sources.order_id,
         sources.document_key
-    from found
+    from line_ids
+    inner join payments using (transaction_id)
     left join ledger.sources as sources
-        on sources.source_type = 'payment' and found.payment_id = sources.source_id
+        on sources.source_type = 'payment' and payments.payment_id = sources.source_id
+    where line_ids.transaction_id <> ''
+),
+
+refunded as (
+    select distinct
+        order_id,
+        shop_amount as amount
+    from recon.shop_objects
+    where
+        source_type = 'slip' and in_shop
+        and order_id in (select found.order_id from found)
+),
+
+-- A transaction that the shop keeps twice is the row with the same amount, else that of an order with
+-- such a refund, else the older one.
+by_transaction as (
+    select found.* exclude (amount)
+    from found
+    left join refunded on found.order_id = refunded.order_id and -found.amount = refunded.amount
+    qualify row_number() over (
+        partition by found.id
+        order by found.paid = found.amount desc, refunded.order_id is not null desc, found.payment_id
+    ) = 1
 ),
 
 slips as (

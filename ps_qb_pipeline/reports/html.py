@@ -26,7 +26,21 @@ _PARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "tie-out": ("Does it tie out?", ("tie_out", "open_difference", "levels")),
     "signed": ("What was signed?", ("closed_periods", "changes")),
     "exceptions": ("What is open?", ("exceptions_by_code", "ageing", "exceptions", "duplicates", "twins")),
-    "money": ("Money and tax", ("accounts", "tax", "ledger_tie_out", "cutoff", "adjustments", "numbering")),
+    "money": (
+        "Money and tax",
+        (
+            "accounts",
+            "payouts",
+            "three_way",
+            "bank",
+            "vouchers",
+            "tax",
+            "ledger_tie_out",
+            "cutoff",
+            "adjustments",
+            "numbering",
+        ),
+    ),
     "profit": (
         "What was earned?",
         (

@@ -124,10 +124,6 @@ _Compared = tuple[int, int]
 """How many rows a level compares, and how many of them differ by themselves."""
 
 
-def _nothing(_tables: Mapping[str, Table]) -> _Compared:
-    return 0, 0
-
-
 def _conserved(tables: Mapping[str, Table]) -> _Compared:
     rows = tables["conservation"].records()
     return sum(row["objects"] for row in rows), sum(not row["holds"] for row in rows)
@@ -163,8 +159,8 @@ _COMPARED: Mapping[str, Callable[[Mapping[str, Table]], _Compared]] = {
     "L3": _of_class("payment"),
     "L4": _of_class("slip"),
     "L5": _differing("accounts", "difference"),
-    "L6": _nothing,
-    "L7": _nothing,
+    "L6": _differing("payouts", "difference", "unmatched_lines"),
+    "L7": _differing("vouchers", "excess", "used_by_others"),
     "L8": _differing("ledger_tie_out", "difference", "report_difference"),
-    "L9": _nothing,
+    "L9": _differing("stock", "difference"),
 }

@@ -40,6 +40,8 @@ _PRINTED = (
     "duplicates",
     "twins",
     "accounts",
+    "payouts",
+    "vouchers",
     "tax",
     "ledger_tie_out",
     "income_bridge",

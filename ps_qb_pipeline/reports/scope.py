@@ -19,6 +19,7 @@ _RELATION = re.compile(r"\b(?:recon|marts)\.[a-z_]+\b")
 _PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 
 _BY_DAY = {"recon.exceptions": "event_date", "recon.notes": "event_date", "recon.pairs": "txn_date"}
+_BY_DAY |= {"recon.payouts": "day", "recon.payout_matches": "day", "recon.bank_matches": "booked_on"}
 _BY_MONTH = (
     "recon.objects",
     "recon.classes",

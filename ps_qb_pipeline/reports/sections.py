@@ -6,6 +6,7 @@ Every query reads the reconciliation and mart models only.
 
 from __future__ import annotations
 
+from ps_qb_pipeline.reports.payout_sections import MONEY_BETWEEN
 from ps_qb_pipeline.reports.profit_sections import PROFIT
 from ps_qb_pipeline.reports.section import Section, money
 from ps_qb_pipeline.reports.table import (
@@ -314,9 +315,10 @@ CONSERVATION = Section(
 ACCOUNTS = Section(
     "accounts",
     "Clearing and bank accounts rolled forward",
-    "Per account and month: opening, what our documents brought and took, what others entered, closing; beside what "
+    "Per account and month: opening, what our documents brought and took, what providers kept and paid out, what "
+    "others entered, closing; beside what "
     "our documents should have moved, and the balance that QuickBooks shows now.",
-    """select account, currency, month, opening, received, returned, others, closing, expected_movement, difference,
+    """select account, currency, month, opening, received, returned, fees, payouts, others, closing, expected_movement, difference,
         books_balance
     from recon.accounts_rolled order by account, currency, month""",
     (
@@ -326,6 +328,8 @@ ACCOUNTS = Section(
         money("opening", "Opening"),
         money("received", "Received"),
         money("returned", "Refunded"),
+        money("fees", "Fees"),
+        money("payouts", "Paid out"),
         money("others", "Entries of others"),
         money("closing", "Closing"),
         money("expected_movement", "Expected movement"),
@@ -461,6 +465,7 @@ SECTIONS: tuple[Section, ...] = (
     DUPLICATES,
     TWINS,
     ACCOUNTS,
+    *MONEY_BETWEEN,
     TAX,
     LEDGER,
     BRIDGE,

@@ -38,6 +38,9 @@ _OF_PERIOD = (
     "recon.cutoff",
     "recon.adjustments",
     "recon.accounts_rolled",
+    "recon.payouts",
+    "recon.payout_matches",
+    "recon.bank_matches",
     "recon.tax_tie_out",
     "recon.ledger_tie_out",
     "marts.profit_lines",
@@ -56,6 +59,8 @@ _OTHERS = {
     "recon.codes": "select * from recon.codes",
     "recon.conservation": "select * from recon.conservation",
     "recon.numbering": "select * from recon.numbering",
+    "recon.vouchers": "select * from recon.vouchers",
+    "recon.stock": "select * from recon.stock",
     "ledger.documents": """select key, customer_key, customer_name, exchange_rate, home_total, deposit_to, reference, doc_number
         from ledger.documents where key in (select key from recon.pairs)""",
     "staging.quickbooks_documents": """select books.entity, books.id, books.txn_date

@@ -207,11 +207,9 @@ def payment_unlinked(do: Injector) -> None:
     """A payment taken off its invoice: the money stays, the invoice is open again."""
     if target := do.take("payment unlinked", lambda one: one.entity == "Payment" and one.total > 0):
         row = do.read(target)
-        for line in row.get("Line", []):
-            line["LinkedTxn"] = []
-        row["Line"] = []
-        do.update("Payment", row)
-        do.truth.add("payment unlinked", "QBO_EDITED", target.doc_number, target.total)
+        settled = sum((Decimal(str(line["Amount"])) for line in row.get("Line", [])), Decimal(0))
+        do.update("Payment", row | {"Line": []})
+        do.truth.add("payment unlinked", "QBO_EDITED", target.doc_number, settled)
 
 
 def two_on_one(do: Injector) -> None:

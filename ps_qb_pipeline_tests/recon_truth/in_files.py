@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -74,12 +74,13 @@ def money_of(con: duckdb.DuckDBPyConnection, account: str) -> list[Money]:
     return [Money(*row) for row in rows]
 
 
-def deliver(path: Path, method: str, account: str, money: list[Money], do: Injector) -> None:
+def deliver(path: Path, method: str, money: list[Money], do: Injector) -> None:
     """Write the file, with one difference of each kind for every thousand payments or part of it."""
-    del account
     lines = list(money)
     quiet = {one.order_id for one in do.targets}
-    middle = [one for one in lines[1:-1] if one.order_id in quiet and one.transaction]
+    # A payment may be on its way for some days before it must be told of.
+    late = date.today() - timedelta(days=10)  # noqa: DTZ011 - the shop's days are plain days
+    middle = [one for one in lines[1:-1] if one.order_id in quiet and one.transaction and one.day < late]
     payments = [one for one in middle if one.kind == "payment"]
     refunds = [one for one in middle if one.kind == "refund"]
     do.rng.shuffle(payments)

@@ -24,6 +24,7 @@ class Shopkeeper:
 
     url: str
     currency: str
+    prefix: str
     do: Injector
     known: Mapping[int, Mapping[str, Any]]
     """By order: its newest payment, slip, a line and its quantity, its state."""
@@ -122,7 +123,7 @@ def payment_deleted(shop: Shopkeeper) -> None:
     """The payment row of a booked sale is gone."""
     if target := shop.take("payment row deleted", slip=False, payments=(1,)):
         control(shop.url, delete={"resource": "order_payments", "id": shop.known[target.order_id]["payment"]})
-        shop.do.truth.add("payment row deleted", "PAYMENT_EXTRA", target.doc_number, target.total)
+        shop.do.truth.add("payment row deleted", "EDIT_UNDERPAID", str(target.order_id), target.total)
 
 
 _NOT_REFUNDED = {
@@ -186,48 +187,57 @@ def forged(shop: Shopkeeper) -> None:
         shop.do.truth.add("voucher forged", "VOUCHER_DIFF", code, Decimal(35))
 
 
-def edited_in_closed_period(shop: Shopkeeper, last_closed: date) -> None:
-    """One more of a line of an order whose month is closed in QuickBooks."""
+def in_closed_period(shop: Shopkeeper, last_closed: date) -> None:
+    """An order of a day that is closed in QuickBooks since."""
+    control(shop.url, clock={"freeze": f"{last_closed} 10:00:00"})
+    order = control(shop.url, place_order={"way": "card", "customer": "new", "currency": shop.currency})
+    control(shop.url, clock="real")
+    total = Decimal(str(order["total_paid_tax_incl"]))
+    shop.do.truth.add("closed period", "PERIOD_CLOSED", f"{shop.prefix}{order['order']}", total)
+
+
+def _edited(shop: Shopkeeper, kind: str, entity: str) -> tuple[Target, Decimal] | None:
+    """An order of such a document gets one fewer of a line: the order, and by how much less it is."""
     target = shop.do.take(
-        "closed period",
+        kind,
         lambda one: (
-            is_sale(one)
-            and one.txn_date <= last_closed
+            one.entity == entity
+            and one.role == "sale"
             and shop.known[one.order_id]["slips"] == 0
-            and shop.known[one.order_id]["state"] in (2, 3)
+            and shop.known[one.order_id]["state"] in (1, 2, 3, 10, 13)
             and shop.known[one.order_id]["quantity"] > 1
             and not shop.known[one.order_id]["discounts"]
         ),
     )
-    if target:
-        fewer = int(shop.known[target.order_id]["quantity"]) - 1
-        edited = control(
-            shop.url, edit={"order": target.order_id, "detail": _detail(shop, target), "quantity": fewer}
-        )
-        total = Decimal(str(edited["total_paid_tax_incl"]))
-        shop.do.truth.add("closed period", "EDIT_AFTER_CLOSE", target.doc_number, total - target.total)
+    if target is None:
+        return None
+    fewer = int(shop.known[target.order_id]["quantity"]) - 1
+    change = {"order": target.order_id, "detail": _detail(shop, target), "quantity": fewer}
+    after = Decimal(str(control(shop.url, edit=change)["total_paid_tax_incl"]))
+    return target, target.total - after
 
 
-def edited(shop: Shopkeeper, after: date) -> None:
-    """One fewer of a line."""
-    target = shop.do.take(
-        "edited in the shop",
-        lambda one: (
-            is_sale(one)
-            and one.txn_date > after
-            and shop.known[one.order_id]["slips"] == 0
-            and shop.known[one.order_id]["state"] in (2, 3)
-            and shop.known[one.order_id]["quantity"] > 1
-            and not shop.known[one.order_id]["discounts"]
-        ),
-    )
-    if target:
-        fewer = int(shop.known[target.order_id]["quantity"]) - 1
-        changed = control(
-            shop.url, edit={"order": target.order_id, "detail": _detail(shop, target), "quantity": fewer}
-        )
-        total = Decimal(str(changed["total_paid_tax_incl"]))
-        shop.do.truth.add("edited in the shop", "AMOUNT_GROSS_DIFF", target.doc_number, total - target.total)
+def receipt_edited(shop: Shopkeeper) -> None:
+    """A paid order becomes smaller: the money is more than it asks for."""
+    if found := _edited(shop, "paid order edited", "SalesReceipt"):
+        shop.do.truth.add("paid order edited", "PAY_OVER", str(found[0].order_id), found[1])
 
 
-KINDS = (missing, twins, refunded_later, payment_deleted, slip_deleted, order_deleted, reissued, forged)
+def invoice_edited(shop: Shopkeeper) -> None:
+    """An order with an invoice becomes smaller: the document that carries the difference is missing."""
+    if found := _edited(shop, "invoiced order edited", "Invoice"):
+        shop.do.truth.add("invoiced order edited", "MISSING_IN_QBO", str(found[0].order_id), found[1])
+
+
+KINDS = (
+    missing,
+    twins,
+    refunded_later,
+    payment_deleted,
+    slip_deleted,
+    order_deleted,
+    reissued,
+    forged,
+    receipt_edited,
+    invoice_edited,
+)

@@ -49,6 +49,7 @@ class Target:
     tax: Decimal
     rate: Decimal | None
     account: str
+    role: str
 
 
 class Injector:

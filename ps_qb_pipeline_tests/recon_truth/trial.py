@@ -53,24 +53,24 @@ def disturb(
     """Everything that is done to the two sandboxes and the file that is delivered."""
     with runtime.warehouse("look at the shop", read_only=True) as con:
         known, vouchers = in_shop.known_orders(con), in_shop.used_up(con)
-        method, account, money = _provider(con, runtime)
+        method, money = _provider(con, runtime)
     # What a provider tells of is left alone in the shop: its file is made of what the shop holds now.
     told = {one.order_id for one in money}
     paid_out = [one for one in do.targets if one.order_id in told]
     if money:
         path = runtime.settings.home / "payout.csv"
-        in_files.deliver(path, method, account, money, do)
+        in_files.deliver(path, method, money, do)
         deliveries.deliver_payouts(runtime, path)
     do.targets = [one for one in do.targets if one.order_id not in told]
     last_closed = _early(do.targets)
     home = runtime.connection.accounting.home_currency
-    keeper = in_shop.Shopkeeper(shop_url, home, do, known, vouchers)
+    prefix = next(one.doc_number.rpartition("-")[0] for one in do.targets if one.role == "sale") + "-"
+    keeper = in_shop.Shopkeeper(shop_url, home, prefix, do, known, vouchers)
     if not armed:
         for _ in range(rounds):
             for kind in in_shop.KINDS:
                 kind(keeper)
-            in_shop.edited_in_closed_period(keeper, last_closed)
-            in_shop.edited(keeper, last_closed)
+            in_shop.in_closed_period(keeper, last_closed)
     do.targets += [one for one in paid_out if one.entity != "Payment"]
     do.rng.shuffle(do.targets)
     for _ in range(rounds):
@@ -86,7 +86,7 @@ def _early(targets: list[Target]) -> date:
     return days[len(days) // 3]
 
 
-def _provider(con: Any, runtime: Runtime) -> tuple[str, str, list[in_files.Money]]:
+def _provider(con: Any, runtime: Runtime) -> tuple[str, list[in_files.Money]]:
     """The card-like method whose clearing account moved least of those with enough to tell: its file is delivered."""
     methods = runtime.connection.accounting.methods
     home = runtime.connection.accounting.home_currency
@@ -96,8 +96,9 @@ def _provider(con: Any, runtime: Runtime) -> tuple[str, str, list[in_files.Money
         money = in_files.money_of(con, account) if method.kind == "card" else []
         payments = Counter(one.kind for one in money)
         if payments["payment"] >= 12 and payments["refund"] >= 2 and all(one.transaction for one in money):
-            found.append((len(money), name, account, money))
-    return min(found)[1:] if found else ("", "", [])
+            found.append((len(money), name, money))
+    _, name, money = min(found, default=(0, "", []))
+    return name, money
 
 
 def exceptions(runtime: Runtime) -> Found:
@@ -123,7 +124,7 @@ def targets(runtime: Runtime) -> list[Target]:
             """
             select pairs.key, pairs.books_entity, pairs.books_id, documents.doc_number, pairs.order_id,
                 pairs.txn_date, pairs.currency, pairs.total, pairs.total_tax, documents.exchange_rate,
-                documents.deposit_to
+                documents.deposit_to, pairs.role
             from recon.pairs as pairs inner join ledger.documents as documents using (key)
             where pairs.class = 'matched' and pairs.role in ('sale', 'payment', 'refund')
                 and pairs.order_id not in (select order_id from recon.exceptions where order_id is not null)
