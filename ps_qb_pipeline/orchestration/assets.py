@@ -163,6 +163,7 @@ def _models(
             spec(
                 runtime, model.name, group, kinds, model.description, code_version=model.code_version,
                 deps=[key_of(name, relation) for relation in sorted(model.reads - NOTED)],
+                metadata=metadata.model_definition(model),
             )
             for model in models
         ],

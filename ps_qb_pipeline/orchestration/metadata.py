@@ -53,19 +53,23 @@ def table(
 
 
 def model_metadata(con: duckdb.DuckDBPyConnection, model: Model, run: ModelRun) -> Metadata:
-    """What the page of a SQL model shows: its table, the SQL and how long it took."""
-    described = {column.name: column for column in model.columns}
+    """What a run says of a SQL model: its rows, a preview and how long it took."""
     shown = table(con, model.name, personal={column.name for column in model.columns if column.pii})
-    shown["dagster/column_schema"] = dg.TableSchema(
-        [
-            dg.TableColumn(name, kind, description=described[name].description if name in described else None)
-            for name, kind in run.columns.items()
-        ]
-    )
+    # What is the same in every run stands in the definition; Dagster would store it with each of them, twice.
+    del shown["dagster/column_schema"]
+    return {**shown, "seconds": round(run.seconds, 3)}
+
+
+def model_definition(model: Model) -> Metadata:
+    """What is true of a SQL model in every run: its columns and its SQL."""
     return {
-        **shown,
+        "dagster/column_schema": dg.TableSchema(
+            [
+                dg.TableColumn(column.name, column.type or "varchar", description=column.description or None)
+                for column in model.columns
+            ]
+        ),
         "sql": dg.MetadataValue.md(f"```sql\n{model.sql.strip()}\n```"),
-        "seconds": round(run.seconds, 3),
     }
 
 

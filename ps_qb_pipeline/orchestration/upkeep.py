@@ -22,7 +22,7 @@ from ps_qb_pipeline.posting.rechecking import Recheck, recheck
 from ps_qb_pipeline.state import notices
 from ps_qb_pipeline.state.inbox import Inbox
 
-KEPT_DAYS = {"live": 7, "mirror": 3, "follow_up": 30, "recheck": 30, "upkeep": 30}
+KEPT_DAYS = {"live": 7, "mirror": 3, "follow_up": 3, "recheck": 30, "upkeep": 30}
 """How long a successful run of a job stays in Dagster's history, by the word before the first name."""
 OTHERS_DAYS = 400
 """All other runs: their figures are the curves of the reports, and an auditor asks a year later."""
