@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 import duckdb
@@ -141,11 +142,21 @@ def keep_pandas_out() -> None:
         return
     import pyarrow as pa
 
-    sys.modules["pandas"] = None  # type: ignore[assignment]  # what Python itself puts there for "not found"
+    sys.meta_path.insert(0, _Without)
     try:
         pa.array([0])
     finally:
-        del sys.modules["pandas"]
+        sys.meta_path.remove(_Without)
+
+
+class _Without(MetaPathFinder):
+    """An import system in which there is no pandas."""
+
+    @classmethod
+    def find_spec(cls, name: str, *_: Any) -> None:
+        """Raises ModuleNotFoundError for pandas; knows nothing of any other module."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name, name=name)
 
 
 def make_round(runtime: Runtime, inbox: Inbox, contracts: Sequence[Contract], *, run_id: str) -> Round:

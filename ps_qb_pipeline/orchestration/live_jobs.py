@@ -58,6 +58,13 @@ PROOF_SECONDS = 900.0
 LIVE_TAGS = {"dagster/priority": "10"}
 
 
+class Patience(dg.Config):
+    """How long a live run waits for more."""
+
+    linger: float = live.LINGER_SECONDS
+    """Seconds without a new hint after which it ends."""
+
+
 def contracts_before_books(contracts: Iterable[Contract]) -> list[Contract]:
     """The contracts whose rules guard posting: those of the shop's rows and of the ledger."""
     return [one for one in contracts if one.table.startswith(("staging.prestashop_", "ledger."))]
@@ -69,12 +76,20 @@ def live_job(runtime: Runtime, contracts: Sequence[Contract]) -> dg.JobDefinitio
     guarding = contracts_before_books(contracts)
 
     @dg.op(name=f"{name}__live", out=dg.Out(dg.Nothing))
-    def take_in(context: dg.OpExecutionContext) -> None:
+    def take_in(context: dg.OpExecutionContext, config: Patience) -> None:
+        live.keep_pandas_out()
+
         def somebody_waits() -> bool:
             queued = dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED])
             return bool(context.instance.get_runs_count(queued))
 
-        rounds = live.run_live(runtime, guarding, run_id=context.run_id, wanted_elsewhere=somebody_waits)
+        rounds = live.run_live(
+            runtime,
+            guarding,
+            run_id=context.run_id,
+            wanted_elsewhere=somebody_waits,
+            linger=config.linger,
+        )
         told = metadata.facts(live.summary(rounds))
         posted = any(one.created for one in rounds)
         event = dg.AssetMaterialization if posted else dg.AssetObservation

@@ -157,7 +157,7 @@ def sustained(stack: Stack, *, orders: int, minutes: float, seed: int) -> Figure
     _settle(stack, quiet=3)  # a run tells of its rounds when it ends
     runs = _runs(stack, began)
     return {
-        **_spread(list(watcher.orders.values())),
+        **spread(list(watcher.orders.values())),
         "minutes": minutes,
         "shares": _shares(engine, list(watcher.orders.values()), runs["rounds"]),
         "runs": runs["by_job"],
@@ -197,14 +197,14 @@ def burst(stack: Stack, *, orders: int, seed: int) -> Figures:
     metered = _meter(stack)
     found = list(watcher.orders.values())
     return {
-        **_spread(found),
+        **spread(found),
         "paid_within": round(paying, 2),
         "confirmed_within": round(max(one.confirmed for one in found) - began, 1),
         "runs": runs["by_job"],
         "failed_runs": runs["failed"],
         "rounds": len(runs["rounds"]),
         "metered": {name: metered[name] - meter[name] for name in metered},
-        "double": _double(stack),
+        "double": double(stack),
     }
 
 
@@ -241,7 +241,7 @@ def _meter(stack: Stack) -> dict[str, int]:
     return {"reads": month.reads, "cdc": month.cdc, "writes": month.writes}
 
 
-def _double(stack: Stack) -> int:
+def double(stack: Stack) -> int:
     """Documents of one number that QuickBooks holds more than once."""
     with stack.runtime.books() as books:
         counted = Counter(
@@ -252,7 +252,7 @@ def _double(stack: Stack) -> int:
     return sum(count - 1 for count in counted.values() if count > 1)
 
 
-def _spread(orders: Sequence[Paid]) -> Figures:
+def spread(orders: Sequence[Paid]) -> Figures:
     took = sorted((one.read_back or one.confirmed) - one.paid for one in orders if one.confirmed)
     missing = sorted(one.order for one in orders if not one.confirmed)
     if not took:
@@ -345,7 +345,7 @@ def measure(mode: str, chosen: argparse.Namespace) -> Figures:
                     found = burst(stack, orders=chosen.burst, seed=chosen.seed)
                 else:
                     found = sustained(stack, orders=chosen.orders, minutes=chosen.minutes, seed=chosen.seed)
-                    found["double"] = _double(stack)
+                    found["double"] = double(stack)
             finally:
                 stack.stop()
     finally:
