@@ -6,7 +6,7 @@ What lives here: the pieces and how they nest. What does not: figures.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ps_qb_pipeline.sandbox.books.codec import Json
@@ -94,6 +94,18 @@ class Frame:
     basis: str = "Accrual"
     by: str = "Total"
     macro: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks for: the frame, the parameters, and the columns' periods."""
+
+    frame: Frame
+    query: dict[str, str] = field(default_factory=dict)
+
+    def values(self, name: str) -> list[str]:
+        """Return a comma-separated parameter as a list."""
+        return [part for part in self.query.get(name, "").split(",") if part]
 
 
 def report(

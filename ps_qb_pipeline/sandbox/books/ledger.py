@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 
-from ps_qb_pipeline.sandbox.books.codec import Json, loads
+from ps_qb_pipeline.sandbox.books.codec import Json, amount, loads
 from ps_qb_pipeline.sandbox.books.company import Company
 
 PROFIT_TYPES = ("Income", "Cost of Goods Sold", "Expense", "Other Income", "Other Expense")
@@ -94,6 +94,33 @@ def sums(company: Company, first: str, last: str, *, party: tuple[str, int] | No
         sql += " and party=? and party_id=?"
         values += party
     return dict(company.store.connection.execute(sql + " group by account", values).fetchall())
+
+
+ACCRUED = ("Invoice", "CreditMemo", "Bill", "VendorCredit")
+
+
+def cash_sums(
+    company: Company, first: str, last: str, *, party: tuple[str, int] | None = None
+) -> dict[int, int]:
+    """Return the sums of profit and loss accounts as money moved: what is owed counts when it is paid.
+
+    A payment brings the share that it settles of each account of the invoice or bill that it is applied to.
+    """
+    from ps_qb_pipeline.sandbox.books.links import applied
+
+    known = accounts(company)
+    found: dict[int, int] = defaultdict(int)
+    for posting in postings(company, first, last):
+        if posting.entity not in ACCRUED and party in {None, (posting.party, posting.party_id)}:
+            found[posting.account] += posting.home
+    for payer in ("Payment", "BillPayment"):
+        for row in company.store.select(payer, "deleted=0 and txn_date>=? and txn_date<=?", (first, last)):
+            for kind, ident, value in applied(payer, row.json()):
+                whole = amount((company.find(kind, ident) or {}).get("TotalAmt"))
+                for entry in company.store.entries_of(kind, ident) if whole else []:
+                    if party in {None, (entry.party, entry.party_id)}:
+                        found[entry.account] += round(entry.home * value / whole)
+    return {account: value for account, value in found.items() if value and known[account].is_profit}
 
 
 def postings(

@@ -12,12 +12,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from ps_qb_pipeline.sandbox.books import ledger
+from ps_qb_pipeline.sandbox.books import groupings, ledger
 from ps_qb_pipeline.sandbox.books.codec import Json, amount, cents, decimal, loads, ref
 from ps_qb_pipeline.sandbox.books.company import Company
-from ps_qb_pipeline.sandbox.books.layout import Column, cell, data, money, report, section, total
+from ps_qb_pipeline.sandbox.books.layout import Column, Wanted, cell, data, money, report, section, total
 from ps_qb_pipeline.sandbox.books.ledger import Posting
-from ps_qb_pipeline.sandbox.books.reports import Wanted
 
 LEDGER_COLUMNS = {
     "tx_date": Column("Date", "Date", "tx_date"),
@@ -211,17 +210,54 @@ TRANSACTION_COLUMNS = {
 
 def transaction_list(company: Company, wanted: Wanted) -> Json:
     """One row a transaction: its first posting, which is the money or the receivable."""
-    keys = [key for key in wanted.values("columns") if key in TRANSACTION_COLUMNS]
-    keys = keys or [key for key in TRANSACTION_COLUMNS if key != "subt_nat_home_amount"]
-    postings = ledger.postings(company, wanted.frame.first, wanted.frame.last)
-    context = _Context(company, postings)
-    kinds = set(wanted.values("transaction_type"))
-    rows = []
-    for posting in postings:
-        if posting.n != 0 or ":" in posting.entity or (kinds and posting.entity not in kinds):
-            continue
-        rows.append(data([_transaction_cell(context, posting, key) for key in keys]))
+    keys = _transaction_keys(wanted)
+    context, firsts = _transactions(company, wanted)
+    rows = [_transaction_row(context, posting, keys) for posting in firsts]
     return report(company, wanted.frame, [TRANSACTION_COLUMNS[key] for key in keys], rows)
+
+
+def _transactions_by(scope: str) -> Callable[[Company, Wanted], Json]:
+    """Return the maker of the transaction list with a section for each customer or vendor."""
+
+    def make(company: Company, wanted: Wanted) -> Json:
+        keys = _transaction_keys(wanted)
+        context, firsts = _transactions(company, wanted)
+        by_party: dict[int, list[Json]] = defaultdict(list)
+        for posting in firsts:
+            if posting.party == scope and posting.party_id:
+                by_party[posting.party_id].append(_transaction_row(context, posting, keys))
+        rows = []
+        for party in sorted(by_party, key=lambda key: context.names.get(key, "").lower()):
+            name = context.names.get(party, "")
+            summary = [cell(f"Total for {name}"), *[cell("") for _ in keys[1:]]]
+            rows.append(section(name, by_party[party], summary, ident=party, width=len(keys)))
+        return report(company, wanted.frame, [TRANSACTION_COLUMNS[key] for key in keys], rows)
+
+    return make
+
+
+def _transaction_keys(wanted: Wanted) -> list[str]:
+    keys = [key for key in wanted.values("columns") if key in TRANSACTION_COLUMNS]
+    return keys or [key for key in TRANSACTION_COLUMNS if key != "subt_nat_home_amount"]
+
+
+def _transactions(company: Company, wanted: Wanted) -> tuple[_Context, list[Posting]]:
+    """Return the first posting of every transaction that the parameters let through."""
+    postings = ledger.postings(company, wanted.frame.first, wanted.frame.last)
+    kinds, numbers = set(wanted.values("transaction_type")), set(wanted.values("docnum"))
+    firsts = [
+        posting
+        for posting in groupings.chosen(company, wanted, postings)
+        if posting.n == 0
+        and ":" not in posting.entity
+        and (not kinds or posting.entity in kinds)
+        and (not numbers or posting.number in numbers)
+    ]
+    return _Context(company, postings), firsts
+
+
+def _transaction_row(context: _Context, posting: Posting, keys: list[str]) -> Json:
+    return data([_transaction_cell(context, posting, key) for key in keys])
 
 
 def _transaction_cell(context: _Context, posting: Posting, key: str) -> Json:
@@ -470,6 +506,9 @@ MAKERS: dict[str, Callable[[Company, Wanted], Json]] = {
     "ProfitAndLossDetail": profit_detail,
     "JournalReport": journal,
     "TransactionList": transaction_list,
+    "TransactionListByCustomer": _transactions_by("C"),
+    "TransactionListByVendor": _transactions_by("V"),
+    "TransactionListWithSplits": journal,
     "CustomerBalance": _balances("C"),
     "VendorBalance": _balances("V"),
     "CustomerBalanceDetail": _open_detail("C"),
@@ -479,8 +518,8 @@ MAKERS: dict[str, Callable[[Company, Wanted], Json]] = {
     "AgedReceivableDetail": _open_detail("C"),
     "AgedPayableDetail": _open_detail("V"),
     "CustomerSales": _sales,
-    "DepartmentSales": _sales,
-    "ClassSales": _sales,
+    "DepartmentSales": groupings.sales("departments"),
+    "ClassSales": groupings.sales("classes"),
     "CustomerIncome": _by_party(("Income", "Cost of Goods Sold", "Expense"), "C", -1, "Customer"),
     "VendorExpenses": _by_party(("Cost of Goods Sold", "Expense", "Other Expense"), "V", 1, "Vendor"),
     "ItemSales": item_sales,

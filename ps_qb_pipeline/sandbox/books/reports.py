@@ -1,33 +1,32 @@
 """The reports endpoint, and the statements that come from the ledger alone.
 
-What lives here: which report a name means, its period, profit and loss, balance sheet, trial balance,
-cash flow. What does not: ledgers and lists of transactions (``listings``), layout (``layout``).
+What lives here: which report a name means, its columns, profit and loss, balance sheet, trial balance,
+cash flow. What does not: ledgers and lists of transactions (``listings``), dates (``periods``), layout (``layout``).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
 
-from ps_qb_pipeline.sandbox.books import faults, ledger
+from ps_qb_pipeline.sandbox.books import faults, groupings, ledger, periods
 from ps_qb_pipeline.sandbox.books.codec import Json
 from ps_qb_pipeline.sandbox.books.company import Company
-from ps_qb_pipeline.sandbox.books.layout import Column, Frame, cell, data, money, report, section, total
+from ps_qb_pipeline.sandbox.books.layout import (
+    Column,
+    Frame,
+    Wanted,
+    cell,
+    data,
+    money,
+    report,
+    section,
+    total,
+)
 
 LABEL = Column("", "Account", "account")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a request asks for: the frame, the parameters, and the columns' periods."""
-
-    frame: Frame
-    query: dict[str, str] = field(default_factory=dict)
-
-    def values(self, name: str) -> list[str]:
-        """Return a comma-separated parameter as a list."""
-        return [part for part in self.query.get(name, "").split(",") if part]
+Sums = list[dict[int, int]]
 
 
 def run(company: Company, name: str, query: dict[str, str]) -> Json:
@@ -39,96 +38,53 @@ def run(company: Company, name: str, query: dict[str, str]) -> Json:
     title = known.get(name.lower())
     if title is None:
         raise faults.unknown_object(f"reports/{name}")
-    first, last, macro = period(company, query)
-    basis = query.get("accounting_method") or company.preference("ReportPrefs", "ReportBasis", "Accrual")
+    first, last, macro = periods.period(company, query)
+    asked = query.get("accounting_method") or company.preference("ReportPrefs", "ReportBasis", "Accrual")
+    basis = str(asked).title()
+    if basis not in {"Cash", "Accrual"}:
+        raise faults.invalid_enum("accounting_method", asked)
     by = query.get("summarize_column_by") or "Total"
     return makers[title](company, Wanted(Frame(title, first, last, basis, by, macro), query))
 
 
-# Periods -------------------------------------------------------------------------------------------
+# Columns -------------------------------------------------------------------------------------------
 
 
-def period(company: Company, query: dict[str, str]) -> tuple[str, str, str]:
-    """Return first day, last day and macro of a report; without dates it is the calendar year to date."""
-    first, last = query.get("start_date", ""), query.get("end_date") or query.get("report_date", "")
-    for name, value in (("start_date", first), ("end_date", last)):
-        try:
-            if value:
-                date.fromisoformat(value)
-        except ValueError:
-            raise faults.invalid_date(name, value) from None
-    if first and last and first > last:
-        problem = faults.Problem("2190", "Invalid Date Range", "start_date is after end_date")
-        raise faults.Refusal(problem)
-    if first or last:
-        last = last or company.clock.today()
-        return first or ledger.year_start(company, last), last, ""
-    macro = query.get("date_macro", "") or "this calendar year-to-date"
-    span = _macro(company, macro.lower())
-    return (*span, macro)
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The money columns of a statement, and the sums by account that stand in each."""
+
+    columns: list[Column]
+    sums: Sums
 
 
-def _macro(company: Company, macro: str) -> tuple[str, str]:
-    today = date.fromisoformat(company.clock.today())
-    month = today.replace(day=1)
-    last_month_end = month - timedelta(days=1)
-    year = date(today.year, 1, 1)
-    fiscal = date.fromisoformat(ledger.year_start(company, today.isoformat()))
-    spans: dict[str, tuple[date, date]] = {
-        "today": (today, today),
-        "yesterday": (today - timedelta(days=1), today - timedelta(days=1)),
-        "this month": (month, _month_end(month)),
-        "this month-to-date": (month, today),
-        "last month": (last_month_end.replace(day=1), last_month_end),
-        "this calendar year": (year, date(today.year, 12, 31)),
-        "this calendar year-to-date": (year, today),
-        "last calendar year": (date(today.year - 1, 1, 1), date(today.year - 1, 12, 31)),
-        "this fiscal year": (fiscal, _year_later(fiscal) - timedelta(days=1)),
-        "this fiscal year-to-date": (fiscal, today),
-        "last fiscal year": (fiscal.replace(year=fiscal.year - 1), fiscal - timedelta(days=1)),
-        "all": (date(1970, 1, 1), today),
-    }
-    found = spans.get(macro)
-    if found is None:
-        raise faults.invalid_enum("date_macro", macro)
-    return found[0].isoformat(), found[1].isoformat()
-
-
-def _month_end(day: date) -> date:
-    return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
-
-
-def _year_later(day: date) -> date:
-    return day.replace(year=day.year + 1)
-
-
-def _columns(wanted: Wanted) -> list[Column]:
-    """Return the money columns of a statement: one a month, quarter or year, and the total."""
+def _columns(company: Company, wanted: Wanted) -> list[Column]:
+    """Return the money columns of a statement over time: one a day, week, month, quarter or year, and the total."""
     frame = wanted.frame
-    whole = Column("Total", key="total")
-    months = {"Month": 1, "Months": 1, "Quarter": 3, "Quarters": 3, "Year": 12, "Years": 12}.get(
-        frame.by.title()
-    )
-    if months is None:
-        return [replace(whole, first=frame.first, last=frame.last)]
-    columns = []
-    at, end = date.fromisoformat(frame.first), date.fromisoformat(frame.last)
-    while at <= end:
-        stop = at.replace(day=1)
-        for _ in range(months - (at.month - 1) % months):
-            stop = _month_end(stop) + timedelta(days=1)
-        until = min(stop - timedelta(days=1), end)
-        title = (
-            at.strftime("%b %Y") if months == 1 else f"{at:%b} - {until:%b %Y}" if months == 3 else f"{at:%Y}"
-        )
-        columns.append(Column(title, key=title, first=at.isoformat(), last=until.isoformat()))
-        at = until + timedelta(days=1)
-    return [*columns, replace(whole, first=frame.first, last=frame.last)]
+    whole = replace(Column("Total", key="total"), first=frame.first, last=frame.last)
+    parts = periods.split(company, frame.first, frame.last, frame.by) or []
+    return [*(Column(title, key=title, first=first, last=last) for title, first, last in parts), whole]
+
+
+def _figures(company: Company, wanted: Wanted) -> Figures:
+    """Return what profit and loss shows by column: periods, or customers, vendors, locations, classes, items."""
+    frame, cash = wanted.frame, wanted.frame.basis == "Cash"
+    listed = groupings.sums_by(company, frame.first, frame.last, frame.by)
+    if listed is None:
+        columns = _columns(company, wanted)
+        summed = ledger.cash_sums if cash else ledger.sums
+        party = _party(wanted)
+        return Figures(columns, [summed(company, each.first, each.last, party=party) for each in columns])
+    whole: dict[int, int] = defaultdict(int)
+    for _, _, found in listed:
+        for account, value in found.items():
+            whole[account] += value
+    columns = [Column(title, key=ident or title) for ident, title, _ in listed]
+    total_column = replace(Column("TOTAL", key="total"), first=frame.first, last=frame.last)
+    return Figures([*columns, total_column], [*(found for _, _, found in listed), whole])
 
 
 # Statements ----------------------------------------------------------------------------------------
-
-Sums = list[dict[int, int]]
 
 
 def _tree(
@@ -182,8 +138,8 @@ def _party(wanted: Wanted) -> tuple[str, int] | None:
 def profit_and_loss(company: Company, wanted: Wanted) -> Json:
     """Income, cost, expenses and what is left, over a period."""
     known = ledger.accounts(company)
-    columns = _columns(wanted)
-    figures = [ledger.sums(company, column.first, column.last, party=_party(wanted)) for column in columns]
+    shown = _figures(company, wanted)
+    columns, figures = shown.columns, shown.sums
     width = len(columns) + 1
     rows: list[Json] = []
 
@@ -235,7 +191,7 @@ _OWED = (
 def balance_sheet(company: Company, wanted: Wanted) -> Json:
     """Assets against liabilities and equity on the last day of each column."""
     known = ledger.accounts(company)
-    columns = _columns(wanted)
+    columns = _columns(company, wanted)
     if len(columns) > 1:
         columns = columns[:-1]
     positions = [_position(company, column.last) for column in columns]
