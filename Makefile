@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test up check bench simulate lock clean
+.PHONY: help install demo test up check bench bench-latency simulate lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +30,7 @@ install: $(VENV)/.dev  ## the environment in .venv, with the tools for tests and
 demo: $(VENV)/.runtime  ## the main job on real orders, twice, with its reports in demo-out/
 	@$(BIN)/psqb demo
 
-up: $(VENV)/.runtime  ## web UI, daemon and sandbox: http://127.0.0.1:3000
+up: $(VENV)/.runtime  ## web UI, daemon, gateway and sandbox: http://127.0.0.1:3000
 	@$(BIN)/psqb up
 
 test: $(VENV)/.dev  ## all tests
@@ -45,6 +45,10 @@ check: $(VENV)/.dev  ## ruff, types, import rules, Dagster's own validation
 
 bench: $(VENV)/.dev  ## the figures of docs/benchmarks.md
 	$(BIN)/python -m ps_qb_pipeline_tests.bench
+
+MINUTES ?= 10
+bench-latency: $(VENV)/.dev  ## seconds from paid to booked, by webhooks, by polling, in a burst; MINUTES=n
+	@$(BIN)/python -m ps_qb_pipeline_tests.bench.latency --minutes $(MINUTES)
 
 SEEDS ?= 200
 simulate: $(VENV)/.dev  ## shop-days under faults; SEEDS=n days, figures and a line of JSON
