@@ -105,7 +105,7 @@ class ShopSettings(_Model):
     page_size: int = Field(
         default=100, ge=1, le=1000, description="Rows a page; halved when the host gives up."
     )
-    connections: int = Field(default=2, ge=1, le=8, description="Simultaneous requests.")
+    connections: int = Field(default=4, ge=1, le=8, description="Simultaneous requests.")
     webhook_secret_env: Annotated[str, AfterValidator(_variable_name_or_none)] = Field(
         default="", description="The environment variable that holds the secret of the shop's webhooks."
     )

@@ -49,8 +49,9 @@ from ps_qb_pipeline.quickbooks.references import NEEDED, References
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline.state.inbox import Bell, Event, Inbox
-from ps_qb_pipeline.state.intents import IN_FLIGHT, PLANNED
+from ps_qb_pipeline.state.intents import CONFIRMED, IN_FLIGHT, PLANNED
 from ps_qb_pipeline.state.tables import intents
+from ps_qb_pipeline.statements import approvals
 from ps_qb_pipeline.validation import holds
 from ps_qb_pipeline.validation.rules import Contract
 from ps_qb_pipeline.warehouse import ledger, models, tables
@@ -101,6 +102,8 @@ class Work:
     items: Sequence[Item] = ()
     names: References | None = None
     cards: Mapping[tuple[str, str], Sequence[dict[str, Any]]] = field(default_factory=dict)
+    cancelled: Sequence[str] = ()
+    """Orders that were cancelled: the sales that the books hold of them are voided."""
 
 
 def run_live(
@@ -265,15 +268,20 @@ def _work(
         tables.create_tables(con)
         landing.flush(con)
         models.run_models(con, select=_changed_models(runtime))
-        ledger.refresh_ledger(
+        made = ledger.refresh_ledger(
             con, runtime.connection.accounting, runtime.connection.go_live, **building(runtime)
         )
-        gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC))
+        if made.replaced is None:
+            approvals.book(con)  # it stands in no order, and the whole ledger was made anew
+        _touch(con, orders, references)
+        # What is posted is gated here, also where a run before this one died between its ledger and its gate.
+        gated = None if made.replaced is None else {*made.replaced, *_touched_references(con)}
+        gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC), references=gated)
         for outcome in gate.blocking:
             logger.error("%s: %s on %s stops posting", runtime.name, outcome.rule.name, outcome.table)
         if not armed or not gate.open:
             return Work()
-        return _wanted(con, orders, references)
+        return _wanted(con)
 
 
 def _changed_models(runtime: Runtime) -> set[str]:
@@ -289,21 +297,41 @@ def _changed_models(runtime: Runtime) -> set[str]:
 
 _STAGED = f"staging.{SHOP}_"
 
+
+def _touch(con: duckdb.DuckDBPyConnection, orders: Iterable[int], references: Iterable[str]) -> None:
+    """Note the references that this round is about; split orders share one."""
+    con.execute(
+        "create or replace temp table touched_references as"
+        " select unnest($references::varchar[]) as reference union"
+        " select reference from staging.prestashop_orders where id in (select unnest($orders::bigint[]))",
+        {"references": sorted(references), "orders": sorted(orders)},
+    )
+
+
+def _touched_references(con: duckdb.DuckDBPyConnection) -> set[str]:
+    return {row[0] for row in con.execute("select reference from touched_references").fetchall()}
+
+
 _TOUCHED = """
     create or replace temp table touched_documents as
     select key, customer_key, body from ledger.documents as document
-    where reference in (
-        select unnest($references::varchar[])
-        union
-        select reference from staging.prestashop_orders where id in (select unnest($orders::bigint[]))
-    )
+    where reference in (select reference from touched_references)
     and not exists (from validation.holds as hold where hold.order_id = document.order_id)
+"""
+_CANCELLED = """
+    select cast(source_id as varchar) from ledger.sources as source
+    where source_type = 'order' and reference in (select reference from touched_references)
+    and status = 'not_postable' and reason = 'cancelled'
+    and not exists (
+        from ledger.documents as document where document.order_id = source.order_id and document.role = 'sale'
+    )
 """
 
 
-def _wanted(con: duckdb.DuckDBPyConnection, orders: Iterable[int], references: Iterable[str]) -> Work:
+def _wanted(con: duckdb.DuckDBPyConnection) -> Work:
     """The documents of these orders that nothing holds, with everything that posting them takes."""
-    con.execute(_TOUCHED, {"references": sorted(references), "orders": sorted(orders)})
+    con.execute(_TOUCHED)
+    cancelled = [row[0] for row in con.execute(_CANCELLED).fetchall()]
     documents = [
         from_json(row[0]) for row in con.execute("select body from touched_documents order by key").fetchall()
     ]
@@ -328,7 +356,7 @@ def _wanted(con: duckdb.DuckDBPyConnection, orders: Iterable[int], references: I
             "items": _named(con, "items", "name", special),
         }
     )
-    return Work(documents, customers, items, names, _cards(con, customers, items))
+    return Work(documents, customers, items, names, _cards(con, customers, items), cancelled)
 
 
 _KINDS = {entity.table: entity.types for entity in ENTITIES.values()}
@@ -404,6 +432,7 @@ def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
             run_id=run_id,
             connection=runtime.name,
             create_items=runtime.connection.accounting.missing_items == "create",
+            voids=_sales_of(runtime, work.cancelled),
             pace=Pace.settling(runtime.connection.books.settle_seconds),
             cards=lambda entity, name, _values: work.cards[entity, name],
             # A backfill may hold the company for hours; the intents' own claims keep the two apart.
@@ -411,6 +440,19 @@ def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
         )
     made.created = len(result.created) + len(result.adopted)
     made.waiting, made.stopped = result.waiting, result.stopped
+
+
+def _sales_of(runtime: Runtime, orders: Sequence[str]) -> list[str]:
+    """The keys of the sales that the books hold of these orders."""
+    query = select(intents.c.key).where(
+        intents.c.realm == runtime.connection.books.realm,
+        intents.c.role == "sale",
+        intents.c.state == CONFIRMED,
+        intents.c.operation.in_(["create", "update"]),
+        intents.c.source_id.in_(orders),
+    )
+    with reading(runtime.engine) as tx:
+        return list(tx.execute(query).scalars()) if orders else []
 
 
 def _write_back(runtime: Runtime) -> int:

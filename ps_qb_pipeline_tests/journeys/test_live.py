@@ -137,3 +137,15 @@ def test_a_run_that_is_killed_loses_and_doubles_nothing(place, shop):
         numbers = [str(row["DocNumber"]) for row in books.query_all("SalesReceipt")]
     assert len(numbers) == len(set(numbers))
     assert Inbox(runtime.engine).waiting(NAME, source="prestashop") == []
+
+
+def test_an_order_that_is_cancelled_is_voided_by_the_next_run(place, shop):
+    """The shop changes its mind seconds later; the document in the books follows."""
+    order = place.control(shop, {"place_order": {"way": "card", "seed": 15}})["order"]
+    hints.poll(place.runtime(NAME))
+    live(place)
+    assert sales(place, order) == ["CONFIRMED"]
+    place.control(shop, {"cancel": {"order": order}})
+    hints.poll(place.runtime(NAME))
+    live(place)
+    assert sales(place, order) == ["VOIDED"]
