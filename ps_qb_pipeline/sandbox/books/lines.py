@@ -180,7 +180,9 @@ def apply_discount(company: Company, discount: Json, total: Decimal) -> Decimal:
         raise faults.discount_incomplete()
     discount["Amount"] = amount(discount["Amount"])
     if not ref(detail.get("DiscountAccountRef")):
-        account = company.account("discount")
+        usual = company.preference("SalesFormsPrefs", "DefaultDiscountAccount")
+        account = company.find("Account", usual) if usual else None
+        account = account or company.account("discount")
         detail["DiscountAccountRef"] = {"value": account["Id"], "name": account["Name"]}
     return amount(discount["Amount"])
 

@@ -250,6 +250,9 @@ def _item(company: Company, number: int, body: Json, before: Json | None) -> Non
             "TrackQtyOnHand",
         ):
             body.pop(name, None)
+        above = ref(body.get("ParentRef"))
+        if above and (company.find("Item", above) or {}).get("Type") != "Category":
+            raise faults.business("The parent of a category must be a category.", "ParentRef")
         return
     parent = ref(body.get("ParentRef"))
     if parent and (company.find("Item", parent) or {}).get("Type") not in {"Category", kind}:

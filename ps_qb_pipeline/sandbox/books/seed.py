@@ -70,6 +70,7 @@ def _fill(company: Company, facts: Json, common: Json) -> None:
     for name, kind in common["payment_methods"]:
         objects.create(company, ENTITIES["PaymentMethod"], {"Name": name, "Type": kind})
     _taxes(company, facts)
+    _point_settings(company)
     _currencies(company, facts)
     _names(company, facts, common)
     for row in common["items"]:
@@ -206,6 +207,19 @@ def _taxes(company: Company, facts: Json) -> None:
             rates[title] = taxservice.make_rate(company, title, Decimal(str(rest[0])), agency)["Id"]
             chosen.append((rates[title], applicable))
         taxservice.make_code(company, name, chosen)
+
+
+def _point_settings(company: Company) -> None:
+    """Let the settings name the accounts and the tax code that exist only now."""
+    settings = dict(company.preferences())
+    settings["SalesFormsPrefs"] = settings["SalesFormsPrefs"] | {
+        "DefaultDiscountAccount": company.account("discount")["Id"],
+        "DefaultShippingAccount": company.account("shipping")["Id"],
+    }
+    group = company.find("TaxCode", 1)
+    if company.is_us and group is not None:
+        settings["TaxPrefs"] = settings["TaxPrefs"] | {"TaxGroupCodeRef": {"value": group["Id"]}}
+    company.patch("Preferences", 1, settings, touched=False)
 
 
 def _currencies(company: Company, facts: Json) -> None:

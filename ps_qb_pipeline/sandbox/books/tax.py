@@ -7,7 +7,7 @@ which account tax is posted (``postings``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -101,9 +101,13 @@ def _coded(company: Company, body: Json) -> list[tuple[Json, Json, str]]:
         if code:
             found.append((line, detail, code))
     del company
-    if len(found) > MOST_TAXED_LINES and "DueDate" in body:
-        raise faults.business(f"A taxable invoice may have at most {MOST_TAXED_LINES} lines.", "Line")
+    _refuse_too_many(found, body)
     return found
+
+
+def _refuse_too_many(taxed: Sized, body: Json) -> None:
+    if len(taxed) > MOST_TAXED_LINES and "DueDate" in body:
+        raise faults.business(f"A taxable invoice may have at most {MOST_TAXED_LINES} lines.", "Line")
 
 
 def _bases(
@@ -266,6 +270,7 @@ def _us(company: Company, body: Json, discount: Decimal) -> Decimal:
     )
     exempt = customer is not None and customer.get("Taxable") is False
     base = Decimal(0)
+    taxed = []
     for line in leaves(body):
         detail = line.get(line["DetailType"]) or {}
         code = ref(detail.get("TaxCodeRef")) or ("TAX" if automated else "NON")
@@ -273,8 +278,11 @@ def _us(company: Company, body: Json, discount: Decimal) -> Decimal:
             raise faults.us_tax_code(code)
         if line["DetailType"] == "SalesItemLineDetail":
             detail["TaxCodeRef"] = {"value": code}
+        if code == "TAX":
+            taxed.append(line)
         if code == "TAX" and not (automated and exempt):
             base += amount(line["Amount"])
+    _refuse_too_many(taxed, body)
     body.setdefault("ApplyTaxAfterDiscount", False)
     if not company.uses_tax:
         return Decimal(0)

@@ -257,3 +257,36 @@ def test_cash_back_needs_an_account():
     }
     body = {"DepositToAccountRef": {"value": "35"}, "Line": [line], "CashBack": {"Amount": 4}}
     assert Bench("ie").refusal("POST", "deposit", body)["element"] == "CashBack.AccountRef"
+
+
+@pytest.mark.parametrize(
+    ("code", "count", "status"), [("TAX", 750, 200), ("TAX", 751, 400), ("NON", 751, 200)]
+)
+def test_a_taxable_us_invoice_has_at_most_750_lines(code, count, status):
+    """Lines without tax do not count."""
+    books = Bench("us")
+    line = books.line(1, code=code)
+    assert books.call("POST", "invoice", books.receipt(*[dict(line) for _ in range(count)]))[0] == status
+
+
+def test_categories_nest_in_categories_only():
+    """A category under a service is refused; a service under a category has both names."""
+    books = Bench("ie")
+    income = {"IncomeAccountRef": {"value": "79"}}
+    service = books.create("Item", {"Name": "Advice", "Type": "Service", **income})
+    inside = {"Type": "Category", "SubItem": True, "ParentRef": {"value": service["Id"]}}
+    assert books.code("POST", "item", {"Name": "Sort", **inside}) == "6000"
+    category = books.create("Item", {"Name": "Sort", "Type": "Category"})
+    under = {"SubItem": True, "ParentRef": {"value": category["Id"]}}
+    made = books.create("Item", {"Name": "Help", "Type": "Service", **income, **under})
+    assert made["FullyQualifiedName"] == "Sort:Help"
+
+
+def test_discounts_go_to_the_account_of_the_settings():
+    """DefaultDiscountAccount is where a discount line without an account is posted."""
+    books = Bench("ie")
+    other = books.create("Account", {"Name": "Rebates", "AccountType": "Income"})
+    books.control.apply({"preferences": {"SalesFormsPrefs": {"DefaultDiscountAccount": other["Id"]}}})
+    less = {"DetailType": "DiscountLineDetail", "Amount": 1, "DiscountLineDetail": {"PercentBased": False}}
+    books.create("SalesReceipt", books.receipt(books.line(10, code="Zero 0%"), less))
+    assert books.read("Account", other["Id"])["CurrentBalance"] == -1
