@@ -54,6 +54,8 @@ IDLE_TICK_SECONDS = 3600.0
 """The same while QuickBooks sends webhooks and has said nothing."""
 PROOF_SECONDS = 900.0
 """Between two reconciliations that follow live postings."""
+PROVING = ("follow_up", "order_to_cash", "reconcile", "full_refresh")
+"""The jobs that end with a reconciliation."""
 
 LIVE_TAGS = {"dagster/priority": "10"}
 
@@ -304,8 +306,8 @@ def books_sensor(runtime: Runtime, jobs: Sequence[Any]) -> dg.SensorDefinition:
         for job in (proof, f"order_to_cash_{name}", f"mirror_{name}"):
             if context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=ACTIVE)):
                 return dg.SkipReason(f"{job} is at work")
-        last = _last_run(context.instance, proof)
-        proved = last.create_timestamp if last else datetime.min.replace(tzinfo=UTC)
+        runs = [_last_run(context.instance, f"{kind}_{name}") for kind in PROVING]
+        proved = max((one.create_timestamp for one in runs if one), default=datetime.min.replace(tzinfo=UTC))
         owed = (now - proved).total_seconds() >= PROOF_SECONDS and (news or _confirmed_since(runtime, proved))
         job = proof if owed else f"mirror_{name}"
         return dg.RunRequest(run_key=f"{job}:{moved.isoformat()}", job_name=job)

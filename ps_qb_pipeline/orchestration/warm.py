@@ -98,6 +98,7 @@ def _run(request: dict[str, Any]) -> None:
     os.open(os.devnull, os.O_RDONLY)  # takes the lowest number that is free: standard input
     os.dup2(2, 1)
     random.seed()
+    os.nice(int(request.get("nice", 0)))
     code = 1
     try:
         from dagster._cli.api import execute_run_command

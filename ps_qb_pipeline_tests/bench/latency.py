@@ -154,7 +154,7 @@ def sustained(stack: Stack, *, orders: int, minutes: float, seed: int) -> Figure
     watcher.stopping.set()
     thread.join()
     used, metered = stack.processor_seconds(), _meter(stack)
-    _settle(stack, quiet=3)  # a run tells of its rounds when it ends
+    _settle(stack, job=f"live_{NAME}", quiet=3)  # a run tells of its rounds when it ends
     runs = _runs(stack, began)
     return {
         **spread(list(watcher.orders.values())),
@@ -192,7 +192,7 @@ def burst(stack: Stack, *, orders: int, seed: int) -> Figures:
     watcher.done.wait(LOAD_PATIENCE + orders)
     watcher.stopping.set()
     thread.join()
-    _settle(stack, quiet=3)
+    _settle(stack, job=f"live_{NAME}", quiet=3)
     runs = _runs(stack, began)
     metered = _meter(stack)
     found = list(watcher.orders.values())
@@ -208,16 +208,17 @@ def burst(stack: Stack, *, orders: int, seed: int) -> Figures:
     }
 
 
-def _settle(stack: Stack, *, quiet: float = 15) -> None:
-    """Wait until what was placed has been taken in and nothing runs any more."""
+ACTIVE = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def _settle(stack: Stack, *, job: str | None = None, quiet: float = 15) -> None:
+    """Wait until what was placed has been taken in and nothing (or no run of ``job``) is at work any more."""
     box = Inbox(stack.runtime.engine)
     quiet_since = time.monotonic()
     deadline = time.monotonic() + 300
     with dg.DagsterInstance.get() as instance:
         while time.monotonic() < deadline and time.monotonic() - quiet_since < quiet:
-            active = instance.get_runs_count(
-                dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-            )  # fmt: skip
+            active = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=ACTIVE))
             if active or box.depth(NAME, source="prestashop").count:
                 quiet_since = time.monotonic()
             time.sleep(0.5)

@@ -19,6 +19,7 @@ from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline.state.tables import intents
 from ps_qb_pipeline_tests.architecture.test_import_budget import FORBIDDEN
 
+pytestmark = pytest.mark.slow
 NAME = "boutique"
 LIVE = f"""
 import json, sys
