@@ -310,12 +310,12 @@ def _create_poisoned(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
-    schema, _, name = _checked(table).rpartition(".")
-    found = con.execute(
-        "select 1 from information_schema.tables where table_schema = $schema and table_name = $name",
-        {"schema": schema or "main", "name": name},
-    ).fetchone()
-    return found is not None
+    # Binding a name is far cheaper than DuckDB's list of tables, which it makes anew for each question.
+    try:
+        con.execute(f"select 1 from {_checked(table)} limit 0")  # noqa: S608 - checked
+    except duckdb.CatalogException:
+        return False
+    return True
 
 
 def _state(row: Landable) -> str:
