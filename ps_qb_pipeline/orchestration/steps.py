@@ -190,6 +190,7 @@ def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
         documents, customers, items = wanted_documents(con)
         voids = unwanted_documents(con)
         names = mirrored_names(con)
+        there = keys_in_books(con)
     with runtime.books() as books:
         result = post(
             documents,
@@ -202,6 +203,7 @@ def post_documents(runtime: Runtime, *, run_id: str) -> dict[str, Any]:
             connection=runtime.name,
             pace=Pace.settling(runtime.connection.books.settle_seconds),
             voids=voids,
+            there=there,
             create_items=runtime.connection.accounting.missing_items == "create",
         )
     export_intents(runtime)
@@ -236,6 +238,13 @@ def wanted_documents(con: duckdb.DuckDBPyConnection) -> tuple[list[Document], li
     ]
     items = [item_from_json(row[0]) for row in con.execute("select body from ledger.items").fetchall()]
     return documents, customers, items
+
+
+def keys_in_books(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """The keys that documents of the mirror carry or have carried."""
+    ours = [entity.table for entity in ENTITIES.values() if "origin" in entity.types]
+    each = (f"select origin.key from raw.{BOOKS}_{table} where origin.key <> ''" for table in ours)  # noqa: S608 - our own names
+    return {str(row[0]) for row in con.execute(" union ".join(each)).fetchall()}
 
 
 def unwanted_documents(con: duckdb.DuckDBPyConnection) -> list[str]:

@@ -7,7 +7,7 @@ not: the single steps (``plan``, ``sending``, ``settling``, ``parties``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, Engine
@@ -20,6 +20,7 @@ from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.holding import keep_holds
 from ps_qb_pipeline.posting.parties import Parties, resolve
 from ps_qb_pipeline.posting.ports import BooksPort, NamesPort, Pace, Rendering, rendering
+from ps_qb_pipeline.posting.sending import doubt
 from ps_qb_pipeline.posting.settling import settle
 from ps_qb_pipeline.posting.worker import WAITS, Cards, Waiting, Worker, no_step
 from ps_qb_pipeline.state import intents, leases, owners
@@ -106,6 +107,7 @@ def post(
     pace: Pace | None = None,
     render: Rendering | None = None,
     voids: Iterable[str] = (),
+    there: Collection[str] = (),
     create_items: bool = True,
     alone: bool = True,
     owner: str | None = None,
@@ -118,6 +120,8 @@ def post(
     ``documents`` are those that should exist and are not held; they may include any that exist already.
     ``voids`` are keys of documents that are in the books and should not be any more. ``cards`` answers the
     look-up of customers and items from a mirror; without it the books are asked, which is metered.
+    ``there`` are keys that documents of the books carry: one of these without a record of ours is looked
+    up before it is sent, for then the control plane is older than the books (it was restored).
     Nothing is sent unless the connection is armed. A second process on the same company makes this
     one return at once with ``stopped`` set. Raises SettingsError when the books are those of another
     company than the connection's, ReconnectNeeded, StorageError.
@@ -136,7 +140,7 @@ def post(
         step=step,
         cards=cards,
     )
-    run = _Run(worker, names, render or rendering(), create_items=create_items)
+    run = _Run(worker, names, render or rendering(), create_items=create_items, there=there)
     stopped = _may_post(worker)
     if stopped:
         return PostingResult(stopped=stopped)
@@ -167,11 +171,20 @@ def _may_post(worker: Worker) -> str:
 class _Run:
     """One call of ``post``."""
 
-    def __init__(self, worker: Worker, names: NamesPort, render: Rendering, *, create_items: bool) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        names: NamesPort,
+        render: Rendering,
+        *,
+        create_items: bool,
+        there: Collection[str],
+    ) -> None:
         self.worker = worker
         self.names = names
         self.render = render
         self.create_items = create_items
+        self.there = {plan.source_key(key) for key in there}
         self.result = PostingResult()
         self.hashed = plan.remembering()
 
@@ -240,6 +253,8 @@ class _Run:
                 drafts.append((draft, document))
         keys = self._record(drafts, compared)
         self.worker.step("wave.planned")
+        forgotten = [one.key for one in compared.new if plan.source_key(one.key) in self.there]
+        settle(self.worker, doubt(self.worker, [key for key in forgotten if key in set(keys)]))
         drive(self.worker, keys)
         changes = [one for one in compared.changed if self._ready(one.document, history, missing)]
         self._change(changes)

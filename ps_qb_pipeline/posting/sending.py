@@ -136,6 +136,25 @@ def _keys(sent: Sequence[Intent]) -> list[str]:
     return [intent.key for intent in sent]
 
 
+def doubt(worker: Worker, keys: Sequence[str]) -> list[Intent]:
+    """Take these planned creations for sent with an unknown outcome: something says that they are in the books."""
+    by = worker.claim()
+    sent = {
+        "first_sent_at": by.now,
+        "last_sent_at": by.now,
+        "sent_boot": worker.clock.boot,
+        "sent_monotonic": worker.clock.monotonic(),
+        "attempts": 1,
+    }
+    with worker.lock, writing(worker.engine) as tx:
+        planned = [one for one in intents.load(tx, worker.realm, keys).values() if one.state == PLANNED]
+        moves = [
+            Move(one, SENT, "the books hold its key", {**sent, "sent_in": one.requestid})
+            for one in intents.claim_many(tx, planned, by)
+        ]
+        return intents.move_many(tx, moves, now=by.now, run_id=worker.run_id)
+
+
 def _record_sending(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
     """P1 and P2: claim, mark as SENT and commit. From here on the intents may be in the books."""
     by = worker.claim()

@@ -388,3 +388,16 @@ def test_nothing_is_sent_that_cannot_be_recorded() -> None:
             bench.post(sale(1))
     assert bench.numbers() == []
     assert [kind for kind, _, _ in bench.books.calls].count("create") == 2
+
+
+def test_a_restored_control_plane_finds_again_what_the_books_hold() -> None:
+    """Documents that were posted after the backup are adopted, although QuickBooks has forgotten their request ids."""
+    bench = Bench(honour_requestid=False, enforce_numbers=False)
+    bench.post(sale(1), sale(2))
+    older = Bench()
+    older.company, older.books = bench.company, bench.books
+    older.world, older.clock = bench.world, bench.clock
+    again = older.post(sale(1), sale(2), sale(3), there={"1|sale|1|0", "1|sale|2|0"})
+    assert sorted(again.adopted) == ["1|sale|1|0", "1|sale|2|0"]
+    assert again.created == ["1|sale|3|0"]
+    assert bench.numbers() == ["PS1-1", "PS1-2", "PS1-3"]
