@@ -87,6 +87,8 @@ def note_besides(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """
     create_tables(con)
     create_state(con)
+    # Asked of each side by itself: behind their union it would be asked of every document that there is.
+    matters = "true" if policy.book_close_date else "({key} like '%|deposit|%' or {type} = 'Invoice')"
     mirror = """
         select null::varchar as key, null::bigint as order_id, null::date as txn_date, null::varchar as type where false"""
     if scalar(
@@ -96,8 +98,7 @@ def note_besides(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     ):
         mirror = f"""
             select source_key as key, source_order_id as order_id, txn_date, entity as type from {_MIRROR}
-            where source_key is not null and not deleted"""
-    role = "true" if policy.book_close_date else "key like '%|deposit|%' or type = 'Invoice'"
+            where source_key is not null and not deleted and {matters.format(key="source_key", type="entity")}"""
     con.execute(
         f"""
         create or replace temp table posted as
@@ -106,9 +107,10 @@ def note_besides(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
             select intents.key, documents.order_id, documents.txn_date, intents.entity as type
             from control.intents as intents inner join ledger.documents as documents on intents.key = documents.key
             where intents.state = 'CONFIRMED' and intents.operation <> 'void'
+                and {matters.format(key="intents.key", type="intents.entity")}
         ),
         held as (select * from mirror union all select * from confirmed anti join mirror using (key))
-        select key, min(order_id) as order_id, min(txn_date) as txn_date, min(type) as type from held where {role} group by key
+        select key, min(order_id) as order_id, min(txn_date) as txn_date, min(type) as type from held group by key
         """
     )
     for name, sql in _BESIDES.items():

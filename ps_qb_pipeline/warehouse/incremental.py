@@ -65,37 +65,33 @@ def update(con: duckdb.DuckDBPyConnection, model: Model, models: Mapping[str, Mo
 
 def supersede(con: duckdb.DuckDBPyConnection, models: Mapping[str, Model]) -> None:
     """Notes in ``raw.superseded`` what has been superseded since, for every table that is read that way."""
-    create_state(con)
     readers = [model for model in models.values() if SUPERSEDED in model.reads]
-    known = dict(
-        con.execute(
-            f"select source, landing_id from {STATE} where relation = $relation", {"relation": SUPERSEDED}
-        ).fetchall()
-    )
     keeping = {name for model in readers if LAST_KNOWN in model.reads for name in model.reads}
-    for source in sorted(
-        {name for model in readers for name in model.reads if name.startswith("raw.")} - _NOTES
-    ):
-        before, now = known.get(source, 0), _last(con, source)
-        if now == before:
-            continue
-        with _transaction(con):
-            if now < before or not before:
-                for notes in _NOTES:
-                    con.execute(f"delete from {notes} where source = $source", {"source": source})
-                before = 0
-            if source in keeping:
-                _note_last_known(con, source, before)
-            else:
-                _note_superseded(con, source, before)
-            con.execute(
-                f"delete from {STATE} where relation = $relation and source = $source",
-                {"relation": SUPERSEDED, "source": source},
-            )
-            con.execute(
-                f"insert into {STATE} values ($relation, '', $source, $landing_id)",
-                {"relation": SUPERSEDED, "source": source, "landing_id": now},
-            )
+    raw = {name for model in readers for name in model.reads if name.startswith("raw.")}
+    for source in sorted(raw - _NOTES):
+        follow(con, source, keeps_deleted=source in keeping)
+
+
+def follow(con: duckdb.DuckDBPyConnection, source: str, *, keeps_deleted: bool) -> None:
+    """Notes what has been superseded since in one raw table; landing calls it, so that readers need not wait."""
+    create_state(con)
+    known = {"relation": SUPERSEDED, "source": source}
+    where = "where relation = $relation and source = $source"
+    before = scalar(con, f"select max(landing_id) from {STATE} {where}", known)
+    now = _last(con, source)
+    if now == before:
+        return
+    with _transaction(con):
+        if now < before or not before:
+            for notes in _NOTES:
+                con.execute(f"delete from {notes} where source = $source", {"source": source})
+            before = 0
+        note = _note_last_known if keeps_deleted else _note_superseded
+        note(con, source, before)
+        con.execute(f"delete from {STATE} {where}", known)
+        con.execute(
+            f"insert into {STATE} values ($relation, '', $source, $landing_id)", known | {"landing_id": now}
+        )
 
 
 def _note_superseded(con: duckdb.DuckDBPyConnection, source: str, since: int) -> None:

@@ -76,7 +76,15 @@ def refresh_ledger(
         return LedgerResult(0, _sizes(con), time.perf_counter() - started, references=0, replaced=())
     wanted = None if daily.wanted(policy) else changes.references(con, made_by)
     return build_ledger(
-        con, policy, go_live, references=wanted, processes=processes, progress=progress, now=now, judge=judge
+        con,
+        policy,
+        go_live,
+        references=wanted,
+        processes=processes,
+        progress=progress,
+        now=now,
+        judge=judge,
+        noted=True,
     )
 
 
@@ -90,6 +98,7 @@ def build_ledger(
     progress: Progress | None = None,
     now: datetime | None = None,
     judge: amendments.Judge | None = None,
+    noted: bool = False,
 ) -> LedgerResult:
     """Translates the orders of ``references`` (None: all) and replaces their part of the ledger.
 
@@ -97,12 +106,13 @@ def build_ledger(
     that translate; None takes what the machine has when the work is worth it. An order that accounting
     cannot digest is held as ``POISON_RECORD``, alone. Daily summaries take all orders; with ``now``
     (shop-local) they leave out days that are not over. ``judge`` decides about documents that the books
-    hold already and the shop says otherwise now.
+    hold already and the shop says otherwise now. ``noted``: ``changes.note_besides`` was just called.
     """
     started = time.perf_counter()
     create_tables(con)
     wanted = None if references is None else _with_next_of_cards(con, sorted(set(references)))
-    changes.note_besides(con, policy)
+    if not noted:
+        changes.note_besides(con, policy)
     read_to = changes.landed(con)
     total = _count(con, wanted)
     workers = _workers(total, processes)

@@ -21,7 +21,9 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
+from ps_qb_pipeline.warehouse import incremental
 from ps_qb_pipeline.warehouse.derived import DERIVED, read, read_payload
+from ps_qb_pipeline.warehouse.tables import create_tables
 
 _SQL_TYPES = {
     "int": "bigint",
@@ -163,6 +165,9 @@ def land(
         inserted = _append(con, table, {name: columns[name] for name in names}, connection, fetched_at)
     finally:
         con.unregister("landing_batch")
+    if inserted:
+        create_tables(con, only="raw")
+        incremental.follow(con, table, keeps_deleted=any(kind in DERIVED for kind in columns.values()))
     return LandingResult(len(landed), inserted, len(landed) - inserted)
 
 

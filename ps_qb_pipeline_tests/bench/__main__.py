@@ -134,13 +134,25 @@ def translation(chosen: argparse.Namespace) -> Figures:
 
 
 def warehouse(chosen: argparse.Namespace) -> Figures:
-    found = {}
-    for orders in [1_000] if chosen.quick else chosen.sizes:
+    found: Figures = {}
+    for orders in [1_000] if chosen.quick else sorted(chosen.sizes):
         one = found[str(orders)] = last_json("ps_qb_pipeline_tests.bench.volume", "--orders", str(orders))
         say(
             f"{orders} orders, landed raw to marts: {one['total']} s (SQL and rules {one['sql']} s, "
-            f"ledger {one['ledger']} s), peak {one['peak_mb']} MB; again after 100 orders changed: {one['again_total']} s"
+            f"ledger {one['ledger']} s), peak {one['peak_mb']} MB"
         )
+        say(
+            f"   again after 100 orders changed: {one['again_to_posting']} s until they may be posted, "
+            f"{one['again_total']} s with reconciliation and marts"
+        )
+        say(
+            f"   the matching by pandas merges: {one['pandas_times_seconds']} times the seconds, "
+            f"{one['pandas_times_memory']} times the memory"
+        )
+    few, many = (found[str(orders)] for orders in (min(map(int, found)), max(map(int, found))))
+    if many is not few:
+        found["times"] = {name: round(many[name] / few[name], 1) for name in ("total", "sql", "ledger")}
+        say(f"the largest size takes {found['times']} times the seconds of the smallest")
     return found
 
 
@@ -265,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--orders", type=int, default=1_000, help="metered_reads: orders of the day")
     add("--refreshes", type=int, default=1_000, help="token_torture")
     add("--translated", type=int, default=20_000, help="translation: orders; five times as many afterwards")
-    add("--sizes", type=int, nargs="+", default=[100_000], help="warehouse: orders, e.g. 100000 1000000")
+    add("--sizes", type=int, nargs="+", default=[100_000, 1_000_000], help="warehouse: orders")
     add(
         "--retail-data",
         type=Path,
