@@ -62,7 +62,8 @@ class Amender:
         received = _received(wanted, case.payments)
         code = _unlike(wanted, posted, received)
         if wanted is not None and code:
-            _hold(case, wanted, code, answer)
+            meant = posted.total if code == "EDIT_CONFLICT" else received
+            _hold(case, wanted, code, answer, abs(wanted.total - meant))
             return
         standing = Posted(
             posted.type,
@@ -89,9 +90,10 @@ class Amender:
         if change.action == "adjust" and change.document is not None:
             answer.add.append(change.document)
         if change.action == "hold":
-            _hold(case, wanted or posted, change.code, answer)
+            _hold(case, wanted or posted, change.code, answer, _moved(wanted, standing.total))
         elif adjustments or change.action == "adjust":
-            answer.findings.append(_said(case, "EDIT_AFTER_CLOSE", wanted, posted))
+            moved = _moved(wanted, posted.total)
+            answer.findings.append(_said(case, "EDIT_AFTER_CLOSE", posted, moved))
 
 
 def _adjusted(key: str) -> str:
@@ -126,21 +128,28 @@ def _unlike(wanted: Document | None, posted: Document, received: Decimal) -> str
     return "EDIT_UNDERPAID" if received < wanted.total else "PAY_OVER"
 
 
-def _hold(case: Case, wanted: Document, code: str, answer: Answer) -> None:
+def _moved(wanted: Document | None, total: Decimal) -> Decimal:
+    """By how much a document is another than what is wanted now."""
+    return abs((wanted.total if wanted is not None else Decimal(0)) - total)
+
+
+def _hold(case: Case, wanted: Document, code: str, answer: Answer, amount: Decimal) -> None:
     """The document and the payments that came with it wait; what is in the books stays as it is."""
     answer.keep = [document for document in answer.keep if document.key != case.key]
     answer.held[case.key] = code
     for payment in case.payments:
         if wanted.type == "Invoice" and any(part.to_key == case.key for part in payment.applied):
             answer.held[payment.key] = code
-    answer.findings.append(_said(case, code, wanted, wanted))
+    answer.findings.append(_said(case, code, wanted, amount))
 
 
-def _said(case: Case, code: str, wanted: Document | None, posted: Document) -> Finding:
-    kind = "slip" if posted.role == "refund" else "order"
-    total = wanted.total if wanted is not None else posted.total
-    number = int(posted.source_id) if posted.source_id.isdigit() else 0
-    return Finding(code, kind, number, posted.order_id, case.key, total, posted.currency, CODES[code].meaning)
+def _said(case: Case, code: str, document: Document, amount: Decimal) -> Finding:
+    """What a person is told; ``amount`` is the money at stake, not the whole of the document."""
+    kind = "slip" if document.role == "refund" else "order"
+    number = int(document.source_id) if document.source_id.isdigit() else 0
+    return Finding(
+        code, kind, number, document.order_id, case.key, amount, document.currency, CODES[code].meaning
+    )
 
 
 def _sign(document: Document) -> int:
