@@ -271,17 +271,12 @@ def _work(
         made = ledger.refresh_ledger(
             con, runtime.connection.accounting, runtime.connection.go_live, **building(runtime)
         )
-<<<<<<< ours
         if made.replaced is None:
             approvals.book(con)  # it stands in no order, and the whole ledger was made anew
         _touch(con, orders, references)
         # What is posted is gated here, also where a run before this one died between its ledger and its gate.
         gated = None if made.replaced is None else {*made.replaced, *_touched_references(con)}
         gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC), references=gated)
-=======
-        guarding = {one.table: one for one in contracts}
-        gate = holds.gate(con, guarding, now=datetime.now(UTC), references=made.replaced)
->>>>>>> theirs
         for outcome in gate.blocking:
             logger.error("%s: %s on %s stops posting", runtime.name, outcome.rule.name, outcome.table)
         if not armed or not gate.open:
