@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from ps_qb_pipeline.state.inbox import Arrival, Inbox
 logger = logging.getLogger(__name__)
 
 GROUP_ROWS = 1000
+GATHER_SECONDS = 0.004
+"""The pause after a commit, in which senders gather for the next; a lone sender never meets it."""
 MOST_WAITING = 20_000
 """Rows that may wait for a commit; beyond it senders are told to come back."""
 
@@ -97,6 +100,7 @@ class Writer:
                 error, self.failure = failed, str(failed)
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_resolve, group, error)
+            time.sleep(GATHER_SECONDS)
 
     def _next_group(self) -> list[_Waiting]:
         """What waits now, or the first that comes; empty at the end."""

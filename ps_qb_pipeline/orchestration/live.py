@@ -33,6 +33,7 @@ from ps_qb_pipeline.accounting.documents import (
     from_json,
     item_from_json,
 )
+from ps_qb_pipeline.errors import IntegrityError, PipelineError
 from ps_qb_pipeline.orchestration.hints import concerned
 from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.live_landing import LiveLanding
@@ -60,6 +61,8 @@ logger = logging.getLogger(__name__)
 
 MOST = 500
 """Hints of one round; what is more waits for the next."""
+MOST_TRIES = 6
+"""A hint that so many runs have begun and none has ended is left to the nightly run, which reads by time."""
 LINGER_SECONDS = 6.0
 """How long a run waits for more: longer than the sensor's own pause, so that no hint falls between."""
 LONGEST_SECONDS = 120.0
@@ -168,25 +171,44 @@ def make_round(runtime: Runtime, inbox: Inbox, contracts: Sequence[Contract], *,
     events = inbox.claim(runtime.name, by=run_id, source=SHOP, limit=MOST)
     if events:
         made.hints, made.first, made.last = len(events), events[0].seq, events[-1].seq
+    if len(events) == 1 and events[0].tries >= MOST_TRIES:
+        logger.error(
+            "%s: %s was begun %d times and never ended; it is left to the nightly run",
+            runtime.name, events[0].hint, events[0].tries,
+        )  # fmt: skip
+    else:
+        try:
+            _handle(runtime, events, contracts, made, run_id=run_id)
+        except PipelineError as error:
+            if error.retryable:
+                inbox.give_back(events)
+            raise
+    inbox.handled(events)
+    logger.info("%s: live round: %s", runtime.name, json.dumps(_figures(made)))
+    return made
+
+
+def _handle(
+    runtime: Runtime, events: Sequence[Event], contracts: Sequence[Contract], made: Round, *, run_id: str
+) -> None:
     landing = LiveLanding(runtime)
     with made.phase("shop"):
         orders = _read(runtime, landing, events)
     made.orders = len(orders)
     armed = runtime.armed()
     unfinished = _unfinished(runtime) if armed else set()
-    if orders or unfinished:
-        with made.phase("ledger"):
-            work = _work(runtime, landing, contracts, orders, unfinished, armed=armed)
-        made.documents = len(work.documents)
-        if armed:
-            with made.phase("books"):
-                _post(runtime, work, made, run_id=run_id)
-            if runtime.connection.shop.write_back:
-                with made.phase("write_back"):
-                    made.told = _write_back(runtime)
-    inbox.handled(events)
-    logger.info("%s: live round: %s", runtime.name, json.dumps(_figures(made)))
-    return made
+    if not orders and not unfinished:
+        return
+    with made.phase("ledger"):
+        work = _work(runtime, landing, contracts, orders, unfinished)
+    made.documents = len(work.documents)
+    if not armed:
+        return
+    with made.phase("books"):
+        _post(runtime, work, made, run_id=run_id)
+    if runtime.connection.shop.write_back:
+        with made.phase("write_back"):
+            made.told = _write_back(runtime)
 
 
 def _figures(made: Round) -> dict[str, Any]:
@@ -258,8 +280,6 @@ def _work(
     contracts: Sequence[Contract],
     orders: Iterable[int],
     references: Iterable[str],
-    *,
-    armed: bool,
 ) -> Work:
     """Land what was read, bring its part of the ledger up to it, gate it, and take out what may be posted."""
     with runtime.warehouse("live orders") as con:
@@ -277,10 +297,9 @@ def _work(
         # What is posted is gated here, also where a run before this one died between its ledger and its gate.
         gated = None if made.replaced is None else {*made.replaced, *_touched_references(con)}
         gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC), references=gated)
-        for outcome in gate.blocking:
-            logger.error("%s: %s on %s stops posting", runtime.name, outcome.rule.name, outcome.table)
-        if not armed or not gate.open:
-            return Work()
+        if not gate.open:
+            said = ", ".join(f"{outcome.rule.name} on {outcome.table}" for outcome in gate.blocking)
+            raise IntegrityError(f"nothing is posted while a rule of structure fails: {said}")
         return _wanted(con)
 
 

@@ -46,7 +46,7 @@ POLL_SECONDS = 10.0
 """How often a shop without webhooks is asked."""
 NET_SECONDS = 60.0
 """How often a shop with webhooks is asked all the same: a module may fail in silence."""
-FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 120.0
 """Seconds after a failed run before the next, doubled with every failure in a row."""
 TICK_SECONDS = 300.0
 """Between two calls of change data capture: 288 a day."""

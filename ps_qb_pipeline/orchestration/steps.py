@@ -46,6 +46,7 @@ from ps_qb_pipeline.quickbooks.references import NEEDED, References
 from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
+from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline.statements import approvals
 from ps_qb_pipeline.validation import holds, sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
@@ -100,8 +101,11 @@ def pull_books(runtime: Runtime, *, full: bool = False, search: bool = False) ->
     """
     cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS)
     landing = BooksLanding(runtime)
+    inbox = Inbox(runtime.engine)
+    hints = inbox.waiting(runtime.name, source=BOOKS, limit=100_000)
     with runtime.books() as books:
         result = mirror.pull(books, landing.land, cursors, full=full, sweep=search, alive=landing.alive)
+    inbox.handled(hints)
     export_intents(runtime)
     return result
 

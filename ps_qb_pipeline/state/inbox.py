@@ -22,6 +22,8 @@ from ps_qb_pipeline.state.tables import inbox
 
 CHUNK = 400
 """How many numbers one statement names."""
+APART = 3
+"""A hint that so many runs have begun and none has ended is handled by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +115,22 @@ class Inbox:
         """The hints that wait, marked as begun by the run ``by``.
 
         A claim keeps nobody out: a hint is open until it is ticked off, and handling one twice changes
-        nothing. It says who was at it, and how often that was begun.
+        nothing. It says who was at it, and how often that was begun. A hint that was begun ``APART`` times
+        already may be what makes runs fail: such ones come when no other waits, one by one.
         """
         events = self.waiting(connection, source=source, limit=limit)
-        with writing(self._engine) as tx:
-            for numbers in _numbers(events):
-                changed = update(inbox).where(inbox.c.seq.in_(numbers))
-                tx.execute(changed.values(claimed_by=by, tries=inbox.c.tries + 1))
+        events = [event for event in events if event.tries < APART] or events[:1]
+        self._begun(events, tries=inbox.c.tries + 1, claimed_by=by)
         return events
+
+    def give_back(self, events: Iterable[Event]) -> None:
+        """What stopped the run had nothing to do with these hints: that they were begun does not count."""
+        self._begun(events, tries=inbox.c.tries - 1, claimed_by="")
+
+    def _begun(self, events: Iterable[Event], **values: Any) -> None:
+        with writing(self._engine) as tx:
+            for numbers in _numbers(list(events)):
+                tx.execute(update(inbox).where(inbox.c.seq.in_(numbers)).values(**values))
 
     def handled(self, events: Iterable[Event]) -> None:
         """Tick these off. Call it after what they hinted at has been read and landed, never earlier."""

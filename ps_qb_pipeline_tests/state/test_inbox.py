@@ -72,3 +72,19 @@ def test_the_bell_rings_once_for_what_others_have_written(tmp_path) -> None:
     other.receive("shop", "e1", connection="a", hint={})
     assert bell.rang()
     assert not bell.rang()
+
+
+def test_a_hint_that_stops_run_after_run_does_not_stop_the_others() -> None:
+    """Begun three times without an end it comes last, and alone; what an outage stopped does not count."""
+    box = Inbox(open_control_plane("sqlite://"), clock=SimClock())
+    for event in ("bad", "worse"):
+        box.receive("shop", event, connection="a", hint={})
+    for _ in range(3):
+        assert len(box.claim("a", by="run")) == 2
+    box.receive("shop", "good", connection="a", hint={})
+    good = box.claim("a", by="run")
+    assert [event.event_id for event in good] == ["good"]
+    box.give_back(good)
+    assert box.claim("a", by="run")[0].tries == 0
+    box.handled(good)
+    assert [event.event_id for event in box.claim("a", by="run")] == ["bad"]
