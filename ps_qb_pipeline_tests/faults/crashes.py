@@ -112,8 +112,8 @@ CRASHES: dict[str, Callable[[Day], None]] = {
     "extract": _extract,
 }
 
-MOST_POINTS = 150
-"""A scenario with more hooks than this is killed at this many of them, evenly spread."""
+BATCHES = {"extract": 30}
+"""Documents a request: two, so that there are many requests, but not where there are many orders."""
 
 
 def _calm_day(seed: int, template: Path | None) -> Day:
@@ -126,13 +126,13 @@ def _calm_day(seed: int, template: Path | None) -> Day:
     return day
 
 
-def _start(day: Day, *, two: bool) -> None:
+def _start(day: Day, scenario: str, *, two: bool) -> None:
     """Start the pipeline, once or twice at the same moment."""
     day.calm = not two
     works = []
     for process in day.processes[: 2 if two else 1]:
         process.revive()
-        works.append(day.work(process, alone=not two, pace=Pace(batch=2, lanes=1)))
+        works.append(day.work(process, alone=not two, pace=Pace(batch=BATCHES.get(scenario, 2), lanes=1)))
     day.scheduler.run(*works)
     day.calm = True
 
@@ -150,7 +150,7 @@ def _kill_at(scenario: str, point: int | None, template: Path | None, *, two: bo
         day.hooks.clear()
         day.reached, day.kill_at = 0, point if point is not None else -1
         try:
-            _start(day, two=two)
+            _start(day, scenario, two=two)
         except Killed:
             day.note("killed outside of a run")
         day.kill_at = None
@@ -158,24 +158,24 @@ def _kill_at(scenario: str, point: int | None, template: Path | None, *, two: bo
             return day, 0, ""
         for run in range(1, RUNS + 1):
             day.world.pass_time(400)
-            _start(day, two=two)
+            _start(day, scenario, two=two)
             if _finished(day):
                 # One more run must change nothing.
                 before = day._fingerprint()
-                _start(day, two=False)
+                _start(day, scenario, two=False)
                 if day._fingerprint() != before:
                     return day, run, "a further run still changed something"
                 return day, run, ""
         return day, RUNS, "; ".join(judge(day).broken[:2]) or "not finished"
 
 
-def crash_everywhere(scenario: str, template: Path | None = None, *, most: int = MOST_POINTS) -> Crashes:
-    """Kill at every hook of a scenario, with one worker and with two."""
+def crash_everywhere(scenario: str, template: Path | None = None, *, most: int | None = None) -> Crashes:
+    """Kill at every hook of a scenario, or at ``most`` of them, with one worker and with two."""
     result = Crashes(scenario)
     for two in (False, True):
         day, _, _ = _kill_at(scenario, None, template, two=two)
         result.names |= set(day.hooks)
-        step = max(1, -(-day.reached // most))
+        step = max(1, -(-day.reached // most)) if most else 1
         for point in range(1, day.reached + 1, step):
             _, runs, broken = _kill_at(scenario, point, template, two=two)
             result.points += 1

@@ -22,7 +22,7 @@ from typing import Any
 from ps_qb_pipeline_tests.faults import wire
 from ps_qb_pipeline_tests.faults.checker import judge
 from ps_qb_pipeline_tests.faults.climate import Climate
-from ps_qb_pipeline_tests.faults.crashes import CRASHES, crash_everywhere
+from ps_qb_pipeline_tests.faults.crashes import CRASHES, Crashes, crash_everywhere
 from ps_qb_pipeline_tests.faults.day import REFRESH_FAULTS, SHOP_FAULTS, Day, Verdict, lived, template
 from ps_qb_pipeline_tests.faults.mail import TRICKS
 from ps_qb_pipeline_tests.faults.sabotage import SAFEGUARDS
@@ -130,6 +130,10 @@ def _one(arguments: tuple[int, int]) -> tuple[Verdict, Counter[str], int, int]:
     return one_day(*arguments)
 
 
+def _crash(scenario: str) -> Crashes:
+    return crash_everywhere(scenario, _template())
+
+
 def days(seeds: range, orders: int, *, processes: int, progress: bool = False) -> Figures:
     """All of these seeds."""
     figures = Figures()
@@ -214,11 +218,14 @@ def main(arguments: list[str] | None = None) -> int:
         progress=True,
     )
     _show(figures)
-    teeth = [] if chosen.no_teeth else [bite(safeguard) for safeguard in SAFEGUARDS]
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        teeth = [] if chosen.no_teeth else list(pool.map(bite, SAFEGUARDS))
     for tooth in teeth:
         noticed = f"seed {tooth.seed} ({tooth.said})" if tooth.seed is not None else "NEVER NOTICED"
         print(f"  without {tooth.safeguard}: {noticed}")
-    crashes = {} if chosen.no_crashes else {name: crash_everywhere(name, _template()) for name in CRASHES}
+    with ProcessPoolExecutor(chosen.processes) as pool:
+        killed = [] if chosen.no_crashes else list(pool.map(_crash, CRASHES))
+    crashes = {result.scenario: result for result in killed}
     for name, result in crashes.items():
         print(
             f"  kill -9 in {name}: {result.points} points, at most {result.runs} runs, {len(result.broken)} broken"
