@@ -15,7 +15,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ from ps_qb_pipeline.orchestration.hints import concerned
 from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.live_landing import LiveLanding
 from ps_qb_pipeline.orchestration.runtime import Runtime
-from ps_qb_pipeline.orchestration.steps import building
+from ps_qb_pipeline.orchestration.steps import building, keys_in_books
 from ps_qb_pipeline.posting.confirming import Confirmation, confirm
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
@@ -107,6 +107,8 @@ class Work:
     cards: Mapping[tuple[str, str], Sequence[dict[str, Any]]] = field(default_factory=dict)
     cancelled: Sequence[str] = ()
     """Orders that were cancelled: the sales that the books hold of them are voided."""
+    there: Collection[str] = ()
+    """Keys of documents that the mirror shows, whatever the control plane knows of them."""
 
 
 def run_live(
@@ -375,7 +377,9 @@ def _wanted(con: duckdb.DuckDBPyConnection) -> Work:
             "items": _named(con, "items", "name", special),
         }
     )
-    return Work(documents, customers, items, names, _cards(con, customers, items), cancelled)
+    cards = _cards(con, customers, items)
+    there = keys_in_books(con, [document.key for document in documents])
+    return Work(documents, customers, items, names, cards, cancelled, there)
 
 
 _KINDS = {entity.table: entity.types for entity in ENTITIES.values()}
@@ -451,6 +455,7 @@ def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
             run_id=run_id,
             connection=runtime.name,
             create_items=runtime.connection.accounting.missing_items == "create",
+            there=work.there,
             voids=_sales_of(runtime, work.cancelled),
             pace=Pace.settling(runtime.connection.books.settle_seconds),
             cards=lambda entity, name, _values: work.cards[entity, name],

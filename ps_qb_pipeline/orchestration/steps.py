@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypedDict
@@ -244,11 +244,13 @@ def wanted_documents(con: duckdb.DuckDBPyConnection) -> tuple[list[Document], li
     return documents, customers, items
 
 
-def keys_in_books(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """The keys that documents of the mirror carry or have carried."""
+def keys_in_books(con: duckdb.DuckDBPyConnection, among: Iterable[str] | None = None) -> set[str]:
+    """The keys that documents of the mirror carry or have carried; all of them, or those ``among`` some."""
     ours = [entity.table for entity in ENTITIES.values() if "origin" in entity.types]
-    each = (f"select origin.key from raw.{BOOKS}_{table} where origin.key <> ''" for table in ours)  # noqa: S608 - our own names
-    return {str(row[0]) for row in con.execute(" union ".join(each)).fetchall()}
+    which = "<> ''" if among is None else "in (select unnest($among::varchar[]))"
+    each = (f"select origin.key from raw.{BOOKS}_{table} where origin.key {which}" for table in ours)  # noqa: S608 - our own names
+    wanted = {} if among is None else {"among": sorted(among)}
+    return {str(row[0]) for row in con.execute(" union ".join(each), wanted).fetchall()}
 
 
 def unwanted_documents(con: duckdb.DuckDBPyConnection) -> list[str]:
