@@ -267,10 +267,13 @@ class MoneyIn:
         """The advance as it was booked, and the credit that gives it to the invoice."""
         assert case.document is not None
         booked = self._advance(receipt, case)
+        key = identity.adjustment_key(booked.key, booked.role, booked.source_id, 1)
         credit = replace(
             booked,
-            key=identity.document_key(self.policy, "deposit", receipt.payment.id, 1),
+            key=key,
             type="CreditMemo",
+            role="adjustment",
+            source_id=key.split("|")[2],
             revision=1,
             doc_number=identity.adjustment_number(booked.doc_number, 1),
             txn_date=case.document.txn_date,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from ps_qb_pipeline.accounting.documents import Customer, Document, Item, from_json
 from ps_qb_pipeline.errors import Busy, PipelineError, SettingsError
 from ps_qb_pipeline.posting import plan
+from ps_qb_pipeline.posting.cards import follow
 from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, plan_changes, plan_voids
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.holding import keep_holds
@@ -56,6 +57,8 @@ class PostingResult:
     mismatched: list[str] = field(default_factory=list)
     with_person: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    cards: list[str] = field(default_factory=list)
+    """Customers whose cards were brought up to what the shop says now."""
     held: dict[str, Waiting] = field(default_factory=dict)
     customers: int = 0
     items: int = 0
@@ -201,6 +204,7 @@ class _Run:
         parties = self._parties(customers, items)
         for wave in plan.waves(documents):
             self._wave(wave, parties)
+        result.cards = follow(worker, customers, names=self.names, render=self.render).updated
         self._void(voids)
         self._classify(documents)
         keep_holds(worker, documents, voids, result.held)

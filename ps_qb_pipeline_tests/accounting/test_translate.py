@@ -177,7 +177,7 @@ def test_early_money_may_be_an_advance_with_tax_that_the_sale_reverses() -> None
     assert [(document.type, document.role) for document in later.documents] == [
         ("Invoice", "sale"),
         ("SalesReceipt", "deposit"),
-        ("CreditMemo", "deposit"),
+        ("CreditMemo", "adjustment"),
         ("Payment", "credit"),
     ]
     assert later.documents[1] == advance

@@ -54,8 +54,9 @@ class Shop:
         steps.pull_books(runtime)
         wanted = [one for one in found.values() if one.schema in {"staging", "recon"}]
         steps.make_models(runtime, wanted, [])
-        assert self.ask("select * from recon.conservation where not holds") == []
-        assert self.ask("select * from recon.tie_out where unclassified <> 0") == []
+        for broken in ("recon.conservation where not holds", "recon.tie_out where unclassified <> 0"):
+            rows = self.ask(f"select * from {broken}")
+            assert not rows, f"{broken}: {rows}"
         return done
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
