@@ -178,14 +178,14 @@ def write_reports(runtime: Runtime, *, run_id: str, period: str = "", folder: Pa
         report = read_report(
             con, connection=runtime.name, run_id=run_id, as_of=runtime.clock.now(), period=period
         )
-        report = _without_stale(runtime, con, report)
+        report = without_stale(runtime, con, report)
         signed = check_signed(runtime, con)
         report = signoff.with_signed(report, _about(signed, period))
         files = write_pack(report, con, folder)
     return Pack(report, files, signed, int(row[0]) if row else 0)
 
 
-def _without_stale(runtime: Runtime, con: duckdb.DuckDBPyConnection, report: Report) -> Report:
+def without_stale(runtime: Runtime, con: duckdb.DuckDBPyConnection, report: Report) -> Report:
     """The report without the months in which a document was booked after QuickBooks' reports of it were read.
 
     They would show a difference that is none; the next morning's reading shows them again.

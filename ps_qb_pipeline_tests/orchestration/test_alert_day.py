@@ -34,7 +34,8 @@ from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline.state.tables import outbox
 
 PARIS = ZoneInfo("Europe/Paris")
-LOOKS_EVERY = timedelta(minutes=5)
+AT_NIGHT, BY_DAY = timedelta(minutes=15), timedelta(minutes=5)
+"""How long between two looks; fewer by night keep the test short."""
 
 
 def _at(day: int, clock: str) -> datetime:
@@ -138,7 +139,7 @@ def script(tmp_path: Path) -> Iterator[Script]:
         update={"alerts": AlertSettings(disk_free_gb=0)}
     )
     clock = DayClock()
-    runtime = Runtime(Settings(home=tmp_path / "home"), connection, clock=clock)
+    runtime = Runtime(Settings(home=tmp_path / "home", state_url="sqlite://"), connection, clock=clock)
     runtime.armed()
     Connections(runtime.engine, clock=clock).arm(runtime.name, by="test")
     _save_tokens(runtime, _at(24, "16:00") + timedelta(days=7, hours=20))
@@ -151,7 +152,7 @@ def test_the_messages_of_a_day(script: Script) -> None:
     while script.clock.at < END:
         script.step()
         assert look(script.runtime, script) == {}
-        script.clock.at += LOOKS_EVERY
+        script.clock.at += AT_NIGHT if script.clock.at < _at(25, "08:30") else BY_DAY
     query = select(
         outbox.c.created_at, outbox.c.kind, outbox.c.key, outbox.c.sent_at, outbox.c.text
     ).order_by(outbox.c.id)
