@@ -8,6 +8,7 @@ request counters. What does not: the demo. Requests of a phase are exact to the 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -117,6 +118,11 @@ def measure(orders: int, data: Path, patience: float, say: Say) -> dict[str, Any
         figures = {"invoices": orders, "seconds": round(time.time() - began, 1), "exit": process.returncode}
         figures |= {"stopped_after": patience} if stopped else {}
         figures |= _whole(watch.samples)
+        summary = folder / "out" / "summary.json"
+        if summary.exists():
+            told = json.loads(summary.read_text())["shops"]["retail"]
+            names = ("orders", "documents_confirmed", "held", "exceptions", "unclassified", "open_difference")
+            figures |= {name: told[name] for name in (*names, "second_run_created")}
         figures["phases"] = _phases(folder / "home" / "dagster", watch.samples, began)
         return figures
 
