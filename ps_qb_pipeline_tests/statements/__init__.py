@@ -1,0 +1,1 @@
+"""Files that payment providers and banks deliver."""
