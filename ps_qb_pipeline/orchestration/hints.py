@@ -78,19 +78,26 @@ def concerned(shop: Shop, hints: Iterable[Mapping[str, Any]]) -> set[int]:
         column = "order_reference" if name == "order_payments" else "id_order"
         rows = records(pager.by_values(RESOURCES[name].slim(column), "id", ids))
         found = {row.values[column] for row in rows} - {None, 0, ""}
-        orders |= _of_references(pager, found) if name == "order_payments" else found
+        if name == "order_payments":
+            found = {order for several in _of_references(pager, found).values() for order in several}
+        orders |= found
     return orders
 
 
-def _of_references(pager: Pager, references: Iterable[str]) -> set[int]:
-    slim = RESOURCES["orders"].slim("reference")
-    return {row.id for row in records(pager.by_values(slim, "reference", references))}
+def _of_references(pager: Pager, references: Iterable[str | None]) -> dict[str, list[int]]:
+    """The orders of each reference; split orders share one."""
+    found: dict[str, list[int]] = {}
+    wanted = set(filter(None, references))
+    if wanted:
+        for row in records(pager.by_values(RESOURCES["orders"].slim("reference"), "reference", wanted)):
+            found.setdefault(row.values["reference"], []).append(row.id)
+    return found
 
 
 def poll(runtime: Runtime) -> int:
     """Ask the shop what changed since the last poll and put it into the inbox; how many changes were new.
 
-    Four small requests, two at a time; a fifth for new payments, which name no order. Raises a
+    Four small requests, side by side; a fifth for new payments, which name no order. Raises a
     ``ShopError`` when the shop cannot be asked.
     """
     cursors = _cursors(runtime)
@@ -109,11 +116,7 @@ def poll(runtime: Runtime) -> int:
         changed = dict(zip(names, pool.map(ask, names), strict=True))
         here = datetime.now(UTC).timestamp()
         now = float(shop.server_time) if shop.server_time is not None else here
-        paid = [
-            _arrival(runtime.name, "order_payments", row.id, order)
-            for row in changed["order_payments"]
-            for order in _of_references(pager, [row.values["order_reference"]])
-        ]
+        orders = _of_references(pager, {row.values["order_reference"] for row in changed["order_payments"]})
     histories = changed["order_histories"]
     new = Inbox(runtime.engine).receive_all(
         [
@@ -123,7 +126,11 @@ def poll(runtime: Runtime) -> int:
                 for row in changed["order_slip"]
             ),
             *(_arrival(runtime.name, "order_histories", row.id, row.values["id_order"]) for row in histories),
-            *paid,
+            *(
+                _arrival(runtime.name, "order_payments", row.id, order)
+                for row in changed["order_payments"]
+                for order in orders.get(row.values["order_reference"], ())
+            ),
         ]
     )
     moved = {name: _next(name, state[name], [row.id for row in changed[name]]) for name in _NUMBERED}
