@@ -34,6 +34,7 @@ from ps_qb_pipeline.accounting.documents import (
     item_from_json,
 )
 from ps_qb_pipeline.errors import IntegrityError, PipelineError
+from ps_qb_pipeline.orchestration.decisions import policy_of
 from ps_qb_pipeline.orchestration.hints import concerned
 from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.live_landing import LiveLanding
@@ -72,7 +73,10 @@ LOOK_SECONDS = 0.1
 
 @dataclass(slots=True)
 class Round:
-    """What one round did; ``seconds`` by phase, ``first`` and ``last`` of the hints that it handled."""
+    """What one round did; ``seconds`` by phase, ``first`` and ``last`` of the hints that it handled.
+
+    ``processor`` is what it took of a processor, in seconds.
+    """
 
     began: float
     hints: int = 0
@@ -84,6 +88,7 @@ class Round:
     waiting: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
     told: int = 0
+    processor: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -169,7 +174,7 @@ class _Without(MetaPathFinder):
 
 def make_round(runtime: Runtime, inbox: Inbox, contracts: Sequence[Contract], *, run_id: str) -> Round:
     """One round over the hints that wait. Raises what stops it; the hints then stay open."""
-    made = Round(began=time.time())
+    made, used = Round(began=time.time()), time.process_time()
     events = inbox.claim(runtime.name, by=run_id, source=SHOP, limit=MOST)
     if events:
         made.hints, made.first, made.last = len(events), events[0].seq, events[-1].seq
@@ -186,6 +191,7 @@ def make_round(runtime: Runtime, inbox: Inbox, contracts: Sequence[Contract], *,
                 inbox.give_back(events)
             raise
     inbox.handled(events)
+    made.processor = round(time.process_time() - used, 3)
     logger.info("%s: live round: %s", runtime.name, json.dumps(_figures(made)))
     return made
 
@@ -290,9 +296,7 @@ def _work(
         tables.create_tables(con)
         landing.flush(con)
         models.run_models(con, select=_changed_models(runtime))
-        made = ledger.refresh_ledger(
-            con, runtime.connection.accounting, runtime.connection.go_live, **building(runtime)
-        )
+        made = ledger.refresh_ledger(con, policy_of(runtime), runtime.connection.go_live, **building(runtime))
         if made.replaced is None:
             approvals.book(con)  # it stands in no order, and the whole ledger was made anew
         _touch(con, orders, references)
