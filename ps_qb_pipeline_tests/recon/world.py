@@ -28,6 +28,7 @@ READ = {name for model in OURS.values() for name in model.reads if name.startswi
 AS_OF = date(2026, 2, 10)
 CLEARING = "Clearing:Stripe EUR"
 BANK = "Bank:Main EUR"
+ID_CURRENCY = {"EUR": 1, "USD": 2}
 ITEMS = {"sku:SKU-1": "11", "PS Shipping": "12", "PS Discount": "13"}
 
 
@@ -104,8 +105,41 @@ class World:
         net_amount, tax_amount = Decimal(net), Decimal(tax)
         total = net_amount + tax_amount
         moment = datetime(day.year, day.month, day.day, 10, 0, 5)  # noqa: DTZ001 - the shop keeps wall time
-        reference = f"REF{order}"
-        id_currency = {"EUR": 1, "USD": 2}[currency]
+        self._order(order, net_amount, total, moment, customer=customer, currency=currency, rate=rate)
+        self._goods(order, restocked, wholesale)
+        self._paid(order, total, moment, currency)
+        key = f"1|sale|{order}|0"
+        pay_key = key if document == "SalesReceipt" else f"1|payment|{order + 5000}|0"
+        for kind, source, of in (("order", order, key), ("payment", order + 5000, pay_key)):
+            self.source(kind, source, order, "postable", total, currency, moment, of)
+        goods = net_amount - 5 + Decimal(discount or 0)
+        parts = [("product", "sku:SKU-1", goods, order * 10), ("shipping", "PS Shipping", Decimal(5), 0)]
+        if discount:
+            parts.append(("discount", "PS Discount", -Decimal(discount), 0))
+        account = CLEARING if document == "SalesReceipt" else ""
+        number = f"PS1-{order}"
+        self.document(
+            key, document, order, number, day, currency, rate, net_amount, tax_amount, parts, customer, account, booked
+        )  # fmt: skip
+        if document == "Invoice":
+            number = f"PS1-P{order + 5000}"
+            self.document(
+                pay_key, "Payment", order, number, day, currency, rate, total, Decimal(0), [], customer, BANK, booked
+            )  # fmt: skip
+        return key
+
+    def _order(
+        self,
+        order: int,
+        net: Decimal,
+        total: Decimal,
+        moment: datetime,
+        *,
+        customer: int,
+        currency: str,
+        rate: str,
+    ) -> None:
+        """The order in the shop and where it goes."""
         self.rows(
             "staging.prestashop_orders",
             {
@@ -114,17 +148,20 @@ class World:
                 "id_customer": customer,
                 "id_address_delivery": order,
                 "id_carrier": 3,
-                "id_currency": id_currency,
-                "reference": reference,
+                "id_currency": ID_CURRENCY[currency],
+                "reference": f"REF{order}",
                 "payment": "Stripe",
                 "total_paid_tax_incl": total,
-                "total_paid_tax_excl": net_amount,
+                "total_paid_tax_excl": net,
                 "conversion_rate": Decimal(1) / Decimal(rate or 1),
                 "date_add": moment,
                 "valid": True,
             },
         )
         self.rows("staging.prestashop_addresses", {"id": order, "id_country": 8})
+
+    def _goods(self, order: int, restocked: int, wholesale: str) -> None:
+        """Two mugs."""
         self.rows(
             "staging.prestashop_order_details",
             {
@@ -141,57 +178,20 @@ class World:
                 "original_wholesale_price": Decimal(wholesale),
             },
         )
+
+    def _paid(self, order: int, total: Decimal, moment: datetime, currency: str) -> None:
+        """The payment row of an order."""
         self.rows(
             "staging.prestashop_order_payments",
             {
                 "id": order + 5000,
-                "order_reference": reference,
-                "id_currency": id_currency,
+                "order_reference": f"REF{order}",
+                "id_currency": ID_CURRENCY[currency],
                 "amount": total,
                 "payment_method": "Stripe",
                 "date_add": moment,
             },
         )
-        key = f"1|sale|{order}|0"
-        pay_key = key if document == "SalesReceipt" else f"1|payment|{order + 5000}|0"
-        for kind, source, of in (("order", order, key), ("payment", order + 5000, pay_key)):
-            self.source(kind, source, order, "postable", total, currency, moment, of)
-        goods = net_amount - 5 + Decimal(discount or 0)
-        parts = [("product", "sku:SKU-1", goods, order * 10), ("shipping", "PS Shipping", Decimal(5), 0)]
-        if discount:
-            parts.append(("discount", "PS Discount", -Decimal(discount), 0))
-        self.document(
-            key,
-            document,
-            order,
-            f"PS1-{order}",
-            day,
-            currency,
-            rate,
-            net_amount,
-            tax_amount,
-            parts,
-            customer,
-            CLEARING if document == "SalesReceipt" else "",
-            booked,
-        )
-        if document == "Invoice":
-            self.document(
-                pay_key,
-                "Payment",
-                order,
-                f"PS1-P{order + 5000}",
-                day,
-                currency,
-                rate,
-                total,
-                Decimal(0),
-                [],
-                customer,
-                BANK,
-                booked,
-            )
-        return key
 
     def refund(
         self,
