@@ -16,7 +16,7 @@ from typing import Any
 
 from ps_qb_pipeline.orchestration.landing import SHOP, ConnectionCursors
 from ps_qb_pipeline.orchestration.runtime import Runtime
-from ps_qb_pipeline.prestashop.client import Shop
+from ps_qb_pipeline.prestashop.client import Limits, Shop
 from ps_qb_pipeline.prestashop.cursors import window_start, zone
 from ps_qb_pipeline.prestashop.pages import Pager, records
 from ps_qb_pipeline.prestashop.resources import RESOURCES
@@ -38,6 +38,8 @@ BY_ORDER = frozenset(
 """What belongs to an order and may be named in its place."""
 OVERLAP = timedelta(minutes=2)
 """How much of its last window a poll reads again; the nightly search looks back further."""
+IN_A_HURRY = Limits(connect=5.0, read=10.0, total=15.0, attempts=2, first_wait=0.5, longest_wait=2.0)
+"""A sensor's evaluation ends after a minute; a shop that does not answer is asked again by the next."""
 SAME_SECOND = 2.0
 """A row's stamp has whole seconds: so long after it nothing more can come under the same one."""
 _AGAIN = {"order_histories": 20, "order_payments": 0}
@@ -104,7 +106,7 @@ def poll(runtime: Runtime) -> int:
     state = cursors.get(POLL) or _first_state(cursors)
     zones = [zone(name) for name in (cursors.get("shop") or {}).get("zones", [])] or [None]
     since = min(window_start(state["since"], one, overlap=OVERLAP) for one in zones)
-    with runtime.shop() as shop, ThreadPoolExecutor(shop.connections) as pool:
+    with runtime.shop(IN_A_HURRY) as shop, ThreadPoolExecutor(shop.connections) as pool:
         pager = Pager(shop)
 
         def ask(name: str) -> list[Record]:

@@ -18,6 +18,7 @@ import httpx
 import stamina.instrumentation
 from sqlalchemy import Engine
 
+from ps_qb_pipeline.prestashop.client import Limits as Patience
 from ps_qb_pipeline.prestashop.client import Shop
 from ps_qb_pipeline.quickbooks.client import Books
 from ps_qb_pipeline.quickbooks.limiter import Limits, Priority, SharedBudget
@@ -81,7 +82,7 @@ class Runtime:
         return App(books.client_id, books.client_secret, books.redirect_uri, books.discovery_url)
 
     @contextmanager
-    def shop(self) -> Iterator[Shop]:
+    def shop(self, limits: Patience | None = None) -> Iterator[Shop]:
         """The shop's web service; reads the key from the environment."""
         shop = self.connection.shop
         with Shop(
@@ -89,6 +90,7 @@ class Runtime:
             shop.key,
             page_size=shop.page_size,
             connections=shop.connections,
+            limits=limits,
             transport=self.shop_transport,
         ) as client:
             yield client
