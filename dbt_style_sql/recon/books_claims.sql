@@ -27,7 +27,11 @@ expected as (
         txn_date,
         total,
         -- The key without its revision; of an adjustment the key itself.
-        if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789')) as stem
+        case
+            when contains(key, '|adjustment|') then key
+            when ends_with(key, '|0') then left(key, length(key) - 1)
+            else rtrim(key, '0123456789')
+        end as stem
     from ledger.documents
 ),
 
@@ -36,7 +40,11 @@ written as (
     select
         entity,
         qbo_id as id,
-        max(if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789'))) as stem,
+        max(case
+            when contains(key, '|adjustment|') then key
+            when ends_with(key, '|0') then left(key, length(key) - 1)
+            else rtrim(key, '0123456789')
+        end) as stem,
         max(try_cast(sync_token as bigint)) as written_token
     from control.intents
     where qbo_id <> '' and entity not in ('Customer', 'Item')
@@ -79,10 +87,13 @@ documents_written as (
         end as claimed_by,
         coalesce(
             written.stem,
-            if(
-                contains(documents.source_key, '|adjustment|'), documents.source_key,
-                nullif(rtrim(documents.source_key, '0123456789'), '')
-            )
+            case
+                when documents.source_key = '' then null
+                when contains(documents.source_key, '|adjustment|') then documents.source_key
+                when ends_with(documents.source_key, '|0')
+                    then left(documents.source_key, length(documents.source_key) - 1)
+                else rtrim(documents.source_key, '0123456789')
+            end
         ) as stem,
         written.written_token
     from documents

@@ -5,7 +5,11 @@ with
 documents as (
     select
         *,
-        if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789')) as stem
+        case
+            when contains(key, '|adjustment|') then key
+            when ends_with(key, '|0') then left(key, length(key) - 1)
+            else rtrim(key, '0123456789')
+        end as stem
     from ledger.documents
 ),
 
@@ -30,7 +34,11 @@ holds as (
 
 live_intents as (
     select
-        if(contains(key, '|adjustment|'), key, rtrim(key, '0123456789')) as stem,
+        case
+            when contains(key, '|adjustment|') then key
+            when ends_with(key, '|0') then left(key, length(key) - 1)
+            else rtrim(key, '0123456789')
+        end as stem,
         state,
         coalesce(fault_message, '') as fault_message,
         if(

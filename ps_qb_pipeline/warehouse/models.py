@@ -34,7 +34,7 @@ TESTS = "tests"
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_MATERIALIZED = ("view", "table", "incremental")
+_MATERIALIZED = ("view", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Model:
 
     @property
     def materialized(self) -> str:
-        """``view``, ``table`` made anew every time, or ``incremental``: a table that follows its raw rows."""
+        """``view``, or ``table`` made anew every time."""
         return str(self.contract.get("materialized", "view" if self.schema == "staging" else "table"))
 
     @property
@@ -205,20 +205,14 @@ def iterate_models(
     incremental.supersede(con, models)
     kinds = _relations(con)
     for model in chosen:
-        yield _run(con, model, kinds.get(model.name), models)
+        yield _run(con, model, kinds.get(model.name))
 
 
-def _run(
-    con: duckdb.DuckDBPyConnection, model: Model, present: str | None, models: Mapping[str, Model]
-) -> ModelRun:
+def _run(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> ModelRun:
     started = time.perf_counter()
     con.execute(f'create schema if not exists "{model.schema}"')
     try:
-        if model.materialized != "incremental":
-            _make(con, model, present)
-        elif not incremental.update(con, model, models):
-            with incremental.made_whole(con, model, models):
-                _make(con, model, present)
+        _make(con, model, present)
         rows = None
         if model.materialized != "view":
             rows = scalar(con, f"select count(*) from {model.name}")
@@ -297,8 +291,6 @@ def _read_contract(path: Path, _changed_at: int) -> Mapping[str, Any]:
             f"materialized: {body['materialized']!r} is unknown; allowed: {', '.join(_MATERIALIZED)}",
             where=str(path),
         )
-    if body.get("materialized") == "incremental" and not body.get("key"):
-        raise SettingsError("key: an incremental model names the columns of its key", where=str(path))
     return body
 
 
