@@ -347,6 +347,16 @@ final as (
             else '60+'
         end as age_bucket,
         aged.event_date,
+        -- Business days run from Monday to Friday; what happens at a weekend counts as of its Friday.
+        cast(case
+            when aged.code = 'REFUND_NOT_PAID_OUT' then aged.event_date + 7
+            when coalesce(codes.severity, 'B') = 'B'
+                then aged.event_date + cast(
+                    2 - greatest(isodow(aged.event_date) - 5, 0)
+                    + if(isodow(aged.event_date) > 3, 2, 0) as integer
+                )
+            else aged.event_date + cast(14 - greatest(isodow(aged.event_date) - 5, 0) as integer)
+        end as date) as due_on,
         coalesce(aged.id_shop, 0) as id_shop,
         aged.order_id,
         coalesce(aged.reference, '') as reference,

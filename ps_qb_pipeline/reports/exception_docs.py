@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ps_qb_pipeline.accounting.findings import CODES, Code
+from ps_qb_pipeline.reports.levels import LEVELS, Level
 from ps_qb_pipeline.reports.words import OWNERS, SEVERITIES
 
 _WHOLE = "the total of the document"
@@ -153,10 +154,42 @@ the one that we posted is compared, each other one is a duplicate. Amounts, name
 """
 
 
+WHERE = {
+    "L0": "recon.conservation, rules on staging and raw",
+    "L1": "recon.books_claims, recon.pairs, recon.objects",
+    "L2": "recon.pairs, recon.line_pairs, recon.tax_pairs, recon.applied_pairs",
+    "L3": "recon.pairs, recon.payout_matches",
+    "L4": "recon.pairs, recon.payout_matches",
+    "L5": "recon.accounts_rolled, recon.payout_exceptions",
+    "L6": "recon.payouts, recon.payout_matches, recon.bank_matches",
+    "L7": "recon.vouchers",
+    "L8": "recon.ledger_tie_out, recon.tax_tie_out, marts.income_bridge",
+    "L9": "recon.stock",
+}
+"""The relations that each level is proved by."""
+
+_LEVELS = """
+## The levels
+
+Tolerance is zero but for amounts in home currency (one minor unit) and exchange rates (one in the sixth place). Age runs
+from the event: 0-1, 2-3, 4-7, 8-14, 15-30, 31-60, 60+ days. An exception is due after two business days when it blocks
+the close and after ten when it warns; a refund that was not paid out after seven days.
+
+| level | compares | relations | codes |
+|---|---|---|---|"""
+
+
+def _level(level: Level) -> str:
+    codes = ", ".join(f"`{code}`" for code in sorted(level.codes))
+    return f"| {level.name} {level.title} | {level.compares} | {WHERE[level.name]} | {codes} |"
+
+
 def exceptions_page() -> str:
     """The text of ``docs/exceptions.md``."""
     parts = [_INTRODUCTION, "| what happened | code |\n|---|---|"]
     parts.extend(f"| {kind} | {code} |" for kind, code in KINDS)
+    parts.append(_LEVELS)
+    parts.extend(_level(level) for level in LEVELS)
     parts.append("\n## The codes\n")
     parts.append(
         "| code | severity | owner | repaired alone | meaning | what to do | amount |\n|---|---|---|---|---|---|---|"

@@ -141,3 +141,11 @@ def test_only_a_booking_that_names_one_open_invoice_over_its_amount_is_sure(told
         ("b3", "names the invoice, another amount", False, "PS1-1010", ""),
         ("b4", "payout", False, None, "po_1"),
     ]
+
+
+def test_what_blocks_the_close_is_due_after_two_business_days_and_a_warning_after_ten(told: World) -> None:
+    """A weekend is no business day; a refund has seven days of its own."""
+    due = dict(told.all("select code, min(due_on - event_date) from recon.exceptions group by code"))
+    assert due["PAY_UNMATCHED_PSP"] == 4  # Thursday to Monday
+    assert due["REFUND_NOT_PAID_OUT"] == 7
+    assert told.all("select count(*) from recon.exceptions where severity = 'B' and isodow(due_on) > 5") == [(0,)]

@@ -229,6 +229,38 @@ def invoice_edited(shop: Shopkeeper) -> None:
         shop.do.truth.add("invoiced order edited", "MISSING_IN_QBO", str(found[0].order_id), found[1])
 
 
+def cancelled(shop: Shopkeeper) -> None:
+    """A paid order is cancelled, and no credit slip says what became of the money."""
+    if target := shop.take(
+        "cancelled after payment", slip=False, state=(2, 3), payments=(1,), discounts=False
+    ):
+        control(shop.url, cancel={"order": target.order_id})
+        shop.do.truth.add("cancelled after payment", "REFUND_NO_SLIP", str(target.order_id), target.total)
+
+
+def paid_twice(shop: Shopkeeper) -> None:
+    """A second payment row for an order that was paid in full."""
+    if target := shop.take("paid twice", slip=False, state=(2, 3, 4, 5), payments=(1,)):
+        control(shop.url, pay={"order": target.order_id, "amount": "4.50"})
+        shop.do.truth.add("paid twice", "PAY_OVER", str(target.order_id), Decimal("4.50"))
+
+
+def invoice_payment_deleted(shop: Shopkeeper) -> None:
+    """The payment row of an invoice is gone; the books hold the payment still."""
+    target = shop.do.take(
+        "invoice's payment row deleted",
+        lambda one: (
+            one.entity == "Payment"
+            and one.total > 0
+            and shop.known[one.order_id]["payments"] == 1
+            and shop.known[one.order_id]["slips"] == 0
+        ),
+    )
+    if target:
+        control(shop.url, delete={"resource": "order_payments", "id": shop.known[target.order_id]["payment"]})
+        shop.do.truth.add("invoice's payment row deleted", "PAYMENT_EXTRA", target.books_id, target.total)
+
+
 KINDS = (
     missing,
     twins,
@@ -240,4 +272,7 @@ KINDS = (
     forged,
     receipt_edited,
     invoice_edited,
+    cancelled,
+    paid_twice,
+    invoice_payment_deleted,
 )
