@@ -194,7 +194,8 @@ class Policy:
     its documents. ``tax_amounts``: ``computed`` gives every document a form from which QuickBooks
     itself computes the shop's tax to the cent; ``override`` sends the shop's tax and trusts that it is
     kept. ``gift_card_codes`` are regular expressions of voucher codes. ``issued_invoices``: whether a document whose invoice number was issued may still
-    be rewritten. ``book_close_date`` is the last closed day.
+    be rewritten. ``book_close_date`` is the last closed day. ``booked_elsewhere`` are ids of orders that
+    somebody booked in another way: they count like those from before the start.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -226,6 +227,7 @@ class Policy:
     issued_invoices: Literal["keep", "edit"] = "keep"
     closed_period: Literal["hold", "first_open_day"] = "hold"
     book_close_date: date | None = None
+    booked_elsewhere: tuple[int, ...] = ()
     zero_total: Literal["post", "skip"] = "post"
     store_credit_policy: Literal["", "payment", "discount"] = ""
     gift_cards: Literal["multi_purpose", "single_purpose"] = "multi_purpose"

@@ -22,6 +22,8 @@ from ps_qb_pipeline.accounting.recognition import recognise
 from ps_qb_pipeline.accounting.record import Case, Engine, Record
 from ps_qb_pipeline.accounting.shop import Order, ReferenceGroup
 
+_OLDER = "older than the connection's start"
+_ELSEWHERE = "a person booked it in another way"
 _ENGINES: list[Engine] = []
 _KEPT = 4
 
@@ -124,9 +126,10 @@ class _Group:
             self.record.hold_as(case, "STATE_UNMAPPED")
         elif not case.recognition.recognised:
             self._set_aside(case)
-        if case.status != "held" and case.day < self.go_live:
+        elsewhere = order.id in self.policy.booked_elsewhere
+        if elsewhere or (case.status != "held" and case.day < self.go_live):
             case.status, case.reason = "before_go_live", "BEFORE_GO_LIVE"
-            self.record.note(case, Note("BEFORE_GO_LIVE", case.total, "older than the connection's start"))
+            self.record.note(case, Note("BEFORE_GO_LIVE", case.total, _ELSEWHERE if elsewhere else _OLDER))
         return case
 
     def _set_aside(self, case: Case) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from ps_qb_pipeline.cli import closing, deliveries, operations, upkeep
+from ps_qb_pipeline.cli import closing, cutover, deliveries, operations, rules, upkeep
 from ps_qb_pipeline.cli.gateway import gateway
 from ps_qb_pipeline.cli.options import AS_JSON, CONNECTION, clear_errors, runtime_named
 from ps_qb_pipeline.settings import Settings
@@ -126,25 +126,6 @@ def setup(name: str, create: bool, draft: bool, out: Path | None, force: bool, a
     for problem in plan.problems:
         click.echo(f"problem: {problem}", err=True)
     sys.exit(2 if plan.problems else 0)
-
-
-@main.command("go-live")
-@CONNECTION
-@click.option("--by", required=True, help="Who takes this step; it is kept in the audit chain.")
-@click.option("--off", is_flag=True, help="Switch posting off again.")
-@clear_errors
-def go_live(name: str, by: str, off: bool) -> None:
-    """Switch posting on for a connection: from now on documents are written to QuickBooks."""
-    from ps_qb_pipeline.state.connections import Connections
-
-    runtime = runtime_named(name)
-    runtime.armed()
-    connections = Connections(runtime.engine)
-    state = connections.disarm(name, by=by) if off else connections.arm(name, by=by)
-    click.echo(
-        f"Posting is {'on' if state.armed else 'off'} for {name}, company {state.realm}. "
-        f"Orders from before {runtime.connection.go_live} are counted and never posted."
-    )
 
 
 @main.command()
@@ -272,6 +253,8 @@ for command in (
     *operations.COMMANDS,
     *closing.COMMANDS,
     *deliveries.COMMANDS,
+    *cutover.COMMANDS,
+    *rules.COMMANDS,
     *upkeep.COMMANDS,
     gateway,
 ):

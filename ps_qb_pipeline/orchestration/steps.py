@@ -25,6 +25,7 @@ from ps_qb_pipeline.accounting.documents import (
     item_from_json,
 )
 from ps_qb_pipeline.orchestration import metadata
+from ps_qb_pipeline.orchestration.decisions import policy_of
 from ps_qb_pipeline.orchestration.landing import (
     BOOKS,
     SHOP,
@@ -165,7 +166,7 @@ def make_ledger(
     with runtime.warehouse("build the ledger") as con:
         result = build(
             con,
-            runtime.connection.accounting,
+            policy_of(runtime),
             runtime.connection.go_live,
             progress=lambda done, total: runtime.progress("orders", done, total),
             **building(runtime),
