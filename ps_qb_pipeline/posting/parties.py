@@ -41,6 +41,8 @@ class Parties:
     created: list[str] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     missing: dict[str, Waiting] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    """Names that others bear in the books, among those that were looked up."""
 
 
 def resolve(
@@ -126,7 +128,8 @@ def _adopt(worker: Worker, kind: Kind, parties: Sequence[Party], result: Parties
     """Find these in the books and keep the answer."""
     if not parties:
         return
-    found = _customers(worker, parties) if kind == "Customer" else _items(worker, parties)
+    look = _customers if kind == "Customer" else _items
+    found = look(worker, parties, result.taken)
     now = worker.clock.now()
     adopted = [
         Identity(kind, key, str(row["Id"]), found_by, worker.run_id)
@@ -166,7 +169,7 @@ def _rows(worker: Worker, entity: str, field_name: str, values: Iterable[str]) -
     return [row for row in rows if row.get("Active", True) is not False]
 
 
-def _customers(worker: Worker, parties: Sequence[Party]) -> dict[str, tuple[Row, str]]:
+def _customers(worker: Worker, parties: Sequence[Party], taken: set[str]) -> dict[str, tuple[Row, str]]:
     """By e-mail address, then by exact name; in the customer's currency; the oldest card first."""
     customers = [party for party in parties if isinstance(party, Customer)]
     by_mail = _index(
@@ -176,6 +179,7 @@ def _customers(worker: Worker, parties: Sequence[Party]) -> dict[str, tuple[Row,
         _rows(worker, "Customer", "DisplayName", (one.display_name for one in customers)),
         lambda row: _text(row.get("DisplayName")),
     )
+    taken |= by_name.keys()
     found: dict[str, tuple[Row, str]] = {}
     for one in customers:
         mails = [row for row in by_mail.get(_text(one.email), []) if one.email and _pays_in(row, one)]
@@ -197,7 +201,7 @@ def _pays_in(row: Row, customer: Customer) -> bool:
     return not currency or not customer.currency or currency == customer.currency
 
 
-def _items(worker: Worker, parties: Sequence[Party]) -> dict[str, tuple[Row, str]]:
+def _items(worker: Worker, parties: Sequence[Party], taken: set[str]) -> dict[str, tuple[Row, str]]:
     """By SKU, then by exact name where the item has no other SKU."""
     items = [party for party in parties if isinstance(party, Item)]
     by_sku = _index(
@@ -206,6 +210,7 @@ def _items(worker: Worker, parties: Sequence[Party]) -> dict[str, tuple[Row, str
     by_name = _index(
         _rows(worker, "Item", "Name", (one.name for one in items)), lambda row: _text(row.get("Name"))
     )
+    taken |= by_name.keys()
     found: dict[str, tuple[Row, str]] = {}
     for one in items:
         skus = by_sku.get(_text(one.sku), []) if one.sku else []
@@ -240,8 +245,11 @@ def _create(
 ) -> None:
     drafts: dict[str, Draft] = {}
     for party in parties:
+        # A name that is known to be taken is not tried: the refusal would have to be looked into.
+        named, suffix = suffixed(party) if _text(_name(party)) in result.taken else (party, "")
+        result.taken.add(_text(_name(named)))
         try:
-            drafts[f"{kind}|{party.key}|0"] = _draft(kind, party, names, render)
+            drafts[f"{kind}|{party.key}|0"] = _draft(kind, named, names, render, suffix)
         except PipelineError as error:
             # What the company lacks for this card holds up its documents, not those of others.
             result.missing[party.key] = Waiting.because(error)
