@@ -181,7 +181,7 @@ def _store(
     company: Company, entity: Entity, number: int, body: Json, row: Row | None, options: frozenset[str]
 ) -> Json:
     before = None if row is None else row.json()
-    resolve(company, entity.name, body)
+    resolve(company, entity.name, body, before)
     if entity.is_transaction:
         documents.prepare(company, entity, number, body, before, options)
     else:

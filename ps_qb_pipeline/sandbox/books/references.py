@@ -6,6 +6,7 @@ names. What does not: references whose meaning depends on the country (tax codes
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ps_qb_pipeline.sandbox.books import faults
@@ -73,15 +74,31 @@ def target(owner: str, name: str) -> str:
     return TARGETS.get(name, "")
 
 
-def resolve(company: Company, owner: str, body: Json) -> None:
-    """Check every reference in ``body`` and write the present name beside its id."""
-    _walk(company, owner, body, "")
+def resolve(company: Company, owner: str, body: Json, before: Json | None = None) -> None:
+    """Check every reference in ``body`` and write the present name beside its id.
+
+    What the stored version, ``before``, names already may have become inactive since.
+    """
+    _walk(company, owner, body, frozenset(_held(before or {})))
 
 
-def _walk(company: Company, owner: str, value: Any, path: str) -> None:
+def _held(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield (name, id) of every reference inside a stored object."""
     if isinstance(value, list):
         for inner in value:
-            _walk(company, owner, inner, path)
+            yield from _held(inner)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name.endswith("Ref") and isinstance(inner, dict) and "value" in inner:
+                yield name, ref(inner)
+            else:
+                yield from _held(inner)
+
+
+def _walk(company: Company, owner: str, value: Any, kept: frozenset[tuple[str, str]]) -> None:
+    if isinstance(value, list):
+        for inner in value:
+            _walk(company, owner, inner, kept)
         return
     if not isinstance(value, dict):
         return
@@ -93,12 +110,12 @@ def _walk(company: Company, owner: str, value: Any, path: str) -> None:
         elif name == "EntityRef" and isinstance(inner, dict):
             _entity(company, inner)
         elif name.endswith("Ref") and isinstance(inner, dict) and "value" in inner:
-            _one(company, target(owner, name), name, inner)
+            _one(company, target(owner, name), name, inner, kept)
         else:
-            _walk(company, owner, inner, name)
+            _walk(company, owner, inner, kept)
 
 
-def _one(company: Company, entity: str, name: str, value: Json) -> None:
+def _one(company: Company, entity: str, name: str, value: Json, kept: frozenset[tuple[str, str]]) -> None:
     ident = ref(value)
     if (
         not entity
@@ -107,7 +124,8 @@ def _one(company: Company, entity: str, name: str, value: Json) -> None:
         or (name == "TaxCodeRef" and company.is_us)  # which codes a line may carry is a rule of its own: 6100
     ):
         return
-    found = company.require(entity, ident, name)
+    known = company.find(entity, ident) if (name, ident) in kept else None
+    found = known or company.require(entity, ident, name)
     value["name"] = (
         found.get("FullyQualifiedName")
         or found.get("DisplayName")

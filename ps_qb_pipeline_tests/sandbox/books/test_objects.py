@@ -103,6 +103,18 @@ def test_an_inactive_row_is_hidden_but_can_be_read_and_used_for_nothing(books):
     assert books.code("POST", "customer", {"Id": made["Id"], "SyncToken": "1"}, operation="delete") == "500"
 
 
+def test_a_document_of_a_row_made_inactive_can_still_be_edited(books):
+    """What a stored document names already is no new reference; a new document cannot name it."""
+    item = books.create("Item", {"Name": "Seasonal", "Type": "Service", "IncomeAccountRef": {"value": "79"}})
+    body = books.receipt(books.line(5, item="Seasonal", code="Zero 0%"))
+    made = books.create("SalesReceipt", body)
+    books.patch("Item", item, Active=False)
+    assert books.patch("SalesReceipt", made, PrivateNote="late")["PrivateNote"] == "late"
+    whole = books.get(f"salesreceipt/{made['Id']}")["SalesReceipt"]
+    assert books.update("SalesReceipt", whole)["TotalAmt"] == 5
+    assert books.code("POST", "salesreceipt", body) == "610"
+
+
 def test_the_uncertain_answers_about_inactive_rows_can_be_switched(books):
     """The reference may be a 2500, and the name may get a suffix."""
     books.company.switches.change({"inactive_reference": 2500, "deleted_suffix": "on"})
