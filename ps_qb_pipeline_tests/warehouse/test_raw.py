@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -219,3 +220,24 @@ def test_warehouse_tells_what_it_knows(con: duckdb.DuckDBPyConnection) -> None:
         1: ("a", Decimal("1.500000")),
         2: ("b", Decimal("1.500000")),
     }
+
+
+def test_a_column_that_landing_takes_apart_is_read_from_payloads_that_landed_before(con):
+    """A warehouse of an older version shows the lines and sources of its documents as one of today does."""
+    table, moment = "raw.quickbooks_invoices", datetime(2026, 1, 1, tzinfo=UTC)
+    lines = [{"Id": "1", "Amount": Decimal("12.34"), "DetailType": "SalesItemLineDetail"}]
+    note = "Thanks. ps:{v:1,i:1,s:1,o:45,ref:X,rev:2,role:sale,id:45,h:00ff}"
+    payload = json.dumps({"PrivateNote": note, "Line": lines}, default=float)
+    columns = {"lines": "document_lines", "origin": "machine_line"}
+    rows = [Landing("1", {}, payload), Landing("2", {}, "{}")]
+    land(con, table, {}, rows, connection="c", fetched_at=moment)
+    create_table(con, table, columns)
+    later = Landing("3", {"lines": lines, "origin": note}, payload)
+    land(con, table, columns, [later], connection="c", fetched_at=moment)
+    read = "select id, lines[1].amount, origin.key, origin.order_id from raw.quickbooks_invoices order by id"
+    amount, key = Decimal("12.340000"), "1|sale|45|2"
+    assert con.execute(read).fetchall() == [
+        ("1", amount, key, 45),
+        ("2", None, None, None),
+        ("3", amount, key, 45),
+    ]
