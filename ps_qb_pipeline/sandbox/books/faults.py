@@ -350,7 +350,9 @@ def broken(status: int = 500) -> Refusal:
     return Refusal(problem, status=status, kind=SYSTEM)
 
 
-def gateway_401(epoch_ms: int, detail: str = "Token expired: it ran out, was revoked or is unknown") -> dict[str, Any]:
+def gateway_401(
+    epoch_ms: int, detail: str = "Token expired: it ran out, was revoked or is unknown"
+) -> dict[str, Any]:
     """Return the lower-case body of the gateway's 401, which is no Fault."""
     error = {
         "message": "message=AuthenticationFailed; errorCode=003200; statusCode=401",

@@ -92,15 +92,19 @@ class Authority:
             ident, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
+        return scheme.lower() == "basic" and self._is_ours(ident, secret)
+
+    def _is_ours(self, ident: str, secret: str) -> bool:
         known = hmac.compare_digest(secret.encode(), self.client_secret.encode())
-        return scheme.lower() == "basic" and ident == self.client_id and known
+        return ident == self.client_id and known
 
     def token(self, header: str, form: str, *, hard_expiry: bool = False) -> Answer:
-        """Carry out one request to the token endpoint."""
-        if not self.client_known(header):
+        """Carry out one request to the token endpoint; the app's keys may come in the form instead of a header."""
+        values = {name: given[0] for name, given in parse_qs(form).items()}
+        in_body = not header and self._is_ours(values.get("client_id", ""), values.get("client_secret", ""))
+        if not in_body and not self.client_known(header):
             status = self.company.switches.invalid_client_status
             return Answer(status, {"error": "invalid_client"})
-        values = {name: given[0] for name, given in parse_qs(form).items()}
         kind = values.get("grant_type", "")
         if kind == "refresh_token":
             return self._refresh(values.get("refresh_token", ""), hard_expiry=hard_expiry)

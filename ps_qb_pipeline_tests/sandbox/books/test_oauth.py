@@ -234,6 +234,16 @@ def test_consent_gives_a_code_for_a_realm(wire, auth):
     assert wire.client.get(url).status_code == 302
 
 
+def test_the_apps_keys_may_come_in_the_form(wire):
+    """Both ways that the discovery document names; a wrong secret is refused in either."""
+    url = f"{wire.url}/oauth2/v1/tokens/bearer"
+    form = {"grant_type": "refresh_token", "refresh_token": fresh(wire), "client_id": "sandbox-client"}
+    good = wire.client.post(url, data=form | {"client_secret": "sandbox-secret"})
+    assert (good.status_code, good.json()["token_type"]) == (200, "bearer")
+    bad = wire.client.post(url, data=form | {"client_secret": "wrong"})
+    assert bad.json() == {"error": "invalid_client"}
+
+
 def test_a_code_belongs_to_the_address_that_it_was_sent_to(wire, auth):
     """A code exchanged with another redirect address is refused, and still good for the right one."""
     wire.control(consent="grant")
