@@ -12,8 +12,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ps_qb_pipeline.accounting.payments import Methods
 from ps_qb_pipeline.orchestration import deliveries, steps
 from ps_qb_pipeline.orchestration.runtime import Runtime
+from ps_qb_pipeline.sandbox.shop.life import PAYMENTS
 from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline_tests.recon_truth import in_books, in_documents, in_files, in_shop
 from ps_qb_pipeline_tests.recon_truth.history import book, control, grow, place
@@ -65,7 +67,9 @@ def disturb(
     last_closed = _early(do.targets)
     home = runtime.connection.accounting.home_currency
     prefix = next(one.doc_number.rpartition("-")[0] for one in do.targets if one.role == "sale") + "-"
-    keeper = in_shop.Shopkeeper(shop_url, home, prefix, do, known, vouchers)
+    keeper = in_shop.Shopkeeper(
+        shop_url, runtime.connection.shop.key, home, prefix, do, known, _untold(runtime, method), vouchers
+    )
     if not armed:
         for _ in range(rounds):
             for kind in in_shop.KINDS:
@@ -84,6 +88,13 @@ def disturb(
 def _early(targets: list[Target]) -> date:
     days = sorted(one.txn_date for one in targets)
     return days[len(days) // 3]
+
+
+def _untold(runtime: Runtime, told: str) -> str:
+    """A card-like way of paying in the sandbox shop whose provider delivers no file."""
+    methods = Methods(runtime.connection.accounting)
+    ways = {way: methods.of(PAYMENTS[way][1]) for way in ("card", "paypal")}
+    return next((way for way, method in ways.items() if method is not None and method.name != told), "")
 
 
 def _provider(con: Any, runtime: Runtime) -> tuple[str, list[in_files.Money]]:
