@@ -216,8 +216,12 @@ def _account(company: Company, number: int, body: Json, before: Json | None) -> 
         kind = TYPE_OF_SUBTYPE.get(str(sub), (before or {}).get("AccountType", "Expense"))
     if kind not in CLASSIFICATION:
         raise faults.invalid_enum("AccountType", kind)
+    earlier = before or {}
     body["AccountType"] = kind
-    body["AccountSubType"] = sub or USUAL_SUBTYPE[kind]
+    kept = earlier.get("AccountSubType") if earlier.get("AccountType") == kind else None
+    body["AccountSubType"] = sub or kept or USUAL_SUBTYPE[kind]
+    if earlier.get("AccountSubType") == "RetainedEarnings" != body["AccountSubType"]:
+        raise faults.business("The type of this account cannot be changed.", "AccountType")
     body["Classification"] = CLASSIFICATION[kind]
     body["CurrencyRef"] = currency(company, ref(body.get("CurrencyRef")) or company.home)
     body.setdefault("CurrentBalance", 0)

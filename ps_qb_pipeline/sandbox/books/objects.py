@@ -115,7 +115,7 @@ def update(company: Company, entity: Entity, body: Json, *, options: frozenset[s
     row = current(company, entity, body)
     before = row.json()
     fresh = clean(company, entity, body)
-    sparse = body.get("sparse") in {True, "true"}
+    sparse = str(body.get("sparse")).lower() == "true"
     for name in ENVELOPE:
         fresh.pop(name, None)
     if sparse or entity.kind == "single":

@@ -290,3 +290,24 @@ def test_discounts_go_to_the_account_of_the_settings():
     less = {"DetailType": "DiscountLineDetail", "Amount": 1, "DiscountLineDetail": {"PercentBased": False}}
     books.create("SalesReceipt", books.receipt(books.line(10, code="Zero 0%"), less))
     assert books.read("Account", other["Id"])["CurrentBalance"] == -1
+
+
+def test_retained_earnings_stay_what_they_are():
+    """Reports carry last year's profit to this account: its type cannot be changed, its number can."""
+    books = Bench("ie")
+    where = "select * from Account where AccountSubType = 'RetainedEarnings'"
+    seen = books.rows(where)[0]
+    key = {"Id": seen["Id"], "SyncToken": seen["SyncToken"]}
+    other = key | {"Name": "Kept", "AccountType": "Expense"}
+    assert books.code("POST", "account", other) == "6000"
+    whole = key | {"Name": "Kept", "AccountType": "Equity", "AcctNum": "300"}
+    assert books.update("Account", whole)["AccountSubType"] == "RetainedEarnings"
+
+
+@pytest.mark.parametrize("sparse", [[], {}, [1], "yes", None])
+def test_a_strange_sparse_is_a_full_update(sparse):
+    """Only true, as a boolean or a word, makes an update sparse."""
+    books = Bench("ie")
+    made = books.create("Customer", {"DisplayName": "Cy", "Notes": "old"})
+    body = {"Id": made["Id"], "SyncToken": "0", "DisplayName": "Cy", "sparse": sparse}
+    assert "Notes" not in books.update("Customer", body)
