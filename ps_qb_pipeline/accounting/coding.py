@@ -135,7 +135,9 @@ class Coding:
         return found
 
     def _remember(self, code: str, rates: Rates) -> Coded:
-        self.rates_of_code.setdefault(code, rates)
+        known = self.rates_of_code.setdefault(code, rates)
+        if known != rates:  # in the US every taxed line bears the code TAX, whatever its rates
+            self.rates_of_code[code] = tuple(dict.fromkeys((*known, *rates)))
         return Coded(code, rates)
 
     def known_rates(self) -> list[Rates]:

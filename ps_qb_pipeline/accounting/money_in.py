@@ -30,6 +30,8 @@ class MoneyIn:
         self.policy = record.policy
         self.cases = cases
         self.receipts: list[payments.Receipt] = []
+        self.given_back: list[payments.Receipt] = []
+        """Rows of a negative amount: some modules write a refund as one."""
 
     def of_order(self, case: Case) -> list[payments.Receipt]:
         """The receipts that pay a part of an order."""
@@ -42,7 +44,9 @@ class MoneyIn:
         owing = [
             case for case in self.cases if case.recognition.recognised and case.status in {"postable", "held"}
         ]
-        self.receipts = self.receive({case.order.id: case.total for case in owing})
+        received = self.receive({case.order.id: case.total for case in owing})
+        self.receipts = [receipt for receipt in received if receipt.amount >= 0]
+        self.given_back = [receipt for receipt in received if receipt.amount < 0]
         for case in self.cases:
             self._hold_unmapped(case)
         selling = [case for case in self.cases if case.bookable]
@@ -133,12 +137,14 @@ class MoneyIn:
 
     def book_payments(self) -> None:
         """A document or a reason for every payment row, and what invoices still lack."""
-        allocated = {receipt.payment.id for receipt in self.receipts}
+        allocated = {receipt.payment.id for receipt in (*self.receipts, *self.given_back)}
         for payment in self.record.group.payments:
             if payment.id not in allocated:
                 self.record.payment_source(payment, "not_postable", "no_order")
         for receipt in self.receipts:
             self._book(receipt)
+        for receipt in self.given_back:
+            self._book_given_back(receipt)
         for case in self.cases:
             if case.document is not None and case.document.type == "Invoice":
                 self._say_underpaid(case)
@@ -164,6 +170,21 @@ class MoneyIn:
             self.record.payment_source(receipt.payment, "not_postable", "waits_for_bank_line")
         else:
             self._book_payment(receipt, first, by_order)
+
+    def _book_given_back(self, receipt: payments.Receipt) -> None:
+        """Money that went back: a credit slip books it; without one a person decides."""
+        slips = [slip for case in self.cases for slip in case.order.slips]
+        credited = sum((slip.products.ti + slip.shipping.ti for slip in slips), ZERO)
+        owed = sum((one.amount for one in self.given_back), ZERO)
+        if all(case.status == "before_go_live" for case in self.cases):
+            self.record.payment_source(receipt.payment, "before_go_live", "BEFORE_GO_LIVE")
+        elif to_minor(credited, receipt.payment.currency) >= -owed:
+            self.record.payment_source(receipt.payment, "not_postable", "refund_of_slip")
+        else:
+            text = "a payment row gives money back, and no credit slip says what for"
+            note = Note("REFUND_NO_SLIP", -receipt.amount, text)
+            self.record.payment_note(self.cases[0], receipt.payment, note)
+            self.record.payment_source(receipt.payment, "held", "REFUND_NO_SLIP")
 
     def _book_payment(self, receipt: payments.Receipt, first: Case, by_order: dict[int, Case]) -> None:
         parts = []

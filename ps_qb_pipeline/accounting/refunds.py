@@ -20,6 +20,7 @@ from ps_qb_pipeline.accounting.notes import Hold, Note
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.sale import Sale
 from ps_qb_pipeline.accounting.shop import Detail, Order, Pair, Slip, SlipLine
+from ps_qb_pipeline.accounting.tax import Rates
 from ps_qb_pipeline.accounting.tax_modes import GlobalTax, finish, tax_lines
 
 
@@ -172,8 +173,10 @@ class RefundBuilder:
         self.details = {detail.id: detail for detail in order.details}
         self.lines: list[Line] = []
         self.taxes: dict[tuple[str, Decimal], Decimal] = {}
-        self.rates = {code.code: code.rates for code in sale.codes.values()}
-        self.rates |= {code.code: code.rates for code, _ in sale.shipping}
+        self.rates: dict[str, Rates] = {}
+        for code in (*sale.codes.values(), *(part.code for part in sale.shipping)):
+            known = self.rates.get(code.code, ())
+            self.rates[code.code] = tuple(dict.fromkeys((*known, *code.rates)))
         self.notes: list[Note] = []
 
     def build(self, reading: Reading, *, whole: bool, store_credit: str = "") -> Refund:

@@ -58,6 +58,11 @@ class Sale:
     """How far tax per rate may lie from what its bases give; refunds share the sale's reasons."""
 
 
+def whole(pair: Pair, currency: str) -> Pair:
+    """Both sides in whole minor units: old shops kept totals with six decimals."""
+    return Pair(to_minor(pair.te, currency), to_minor(pair.ti, currency))
+
+
 class Builder:
     """Builds the sale of one order. A value of its own because a dozen facts are shared by the steps."""
 
@@ -71,7 +76,10 @@ class Builder:
         self.shipping = shipping
         self.outcome = outcome
         self.coding = Coding(order, shop, policy, table, outcome)
-        self.vouchers = vouchers.sort_out(order, policy)
+        found = vouchers.sort_out(order, policy)
+        self.vouchers = found._replace(
+            redeemed=tuple(use._replace(value=whole(use.value, order.currency)) for use in found.redeemed)
+        )
         self.cards = [vouchers.is_gift_card(detail, policy) for detail in order.details]
         self.notes: list[Note] = []
         self.lines: list[Line] = []
@@ -167,6 +175,7 @@ class Builder:
 
     def _charges(self, amount: Pair, percent: Decimal, kind: SaleKind, item: str) -> list[Part]:
         """Shipping or wrapping as lines with their tax; the parts by code."""
+        amount = whole(amount, self.currency)
         if not amount.te and not amount.ti:
             return []
         coding = self.coding
@@ -248,7 +257,7 @@ class Builder:
 
     def _rounding(self, verdict: trust.Verdict) -> Decimal:
         """The bounded line that closes the parts with the stored total; its amount."""
-        target = self.order.paid.te
+        target = to_minor(self.order.paid.te, self.currency)
         for use in self.vouchers.redeemed:
             target += use.value.te - use.value.ti
         for detail, card in zip(self.order.details, self.cards, strict=True):
@@ -317,7 +326,7 @@ class Builder:
 
     def _residue(self, verdict: trust.Verdict) -> Decimal:
         """Close the taxes with the header's total tax; the rest goes to the largest. The total tax."""
-        total = self.order.paid.tax
+        total = whole(self.order.paid, self.currency).tax
         for use in self.vouchers.redeemed:
             total += use.value.tax
         for detail, card in zip(self.order.details, self.cards, strict=True):

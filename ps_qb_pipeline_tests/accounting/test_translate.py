@@ -419,3 +419,26 @@ def test_an_order_in_a_state_that_the_shop_does_not_list_is_held() -> None:
         "held",
         "STATE_UNMAPPED",
     )
+
+
+def test_a_row_that_gives_money_back_is_booked_once() -> None:
+    """What a credit slip covers is the slip's; without a slip a person decides. The sale stays a cash sale."""
+    shopping = order()
+    rows = (payment("12.00"), payment("-5.00", id=2))
+    alone = made_of(shopping, paid=rows)
+    assert classes(alone)["payment 2"] == ("held", "REFUND_NO_SLIP")
+    assert kinds(alone) == [("SalesReceipt", "PS1-1", "12.00")]
+    slipped = made_of(
+        order(slips=(slip(SlipLine(1, 1, pair("10.00", "12.00"))),)),
+        paid=(payment("12.00"), payment("-12.00", id=2)),
+    )
+    assert classes(slipped)["payment 2"] == ("not_postable", "refund_of_slip")
+
+
+def test_totals_with_more_decimals_than_the_currency_become_whole() -> None:
+    """Old shops kept six decimals: lines, tax and total are whole minor units and still sum."""
+    odd = order(shipping=pair("4.166667", "5.000000"), paid=pair("14.166667", "17.000000"))
+    (document,) = made_of(odd, paid=(payment("17.00"),)).documents
+    amounts = [line.amount for line in document.lines]
+    assert all(amount == amount.quantize(d("0.01")) for amount in amounts)
+    assert sum(amounts) + document.total_tax == document.total == d("17.00")
