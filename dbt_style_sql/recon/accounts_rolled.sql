@@ -95,7 +95,7 @@ moves as (
     from documents
     inner join staging.quickbooks_document_lines as lines using (entity, id)
     inner join ours on lines.account_id = ours.account_id
-    where documents.entity in ('JournalEntry', 'Deposit', 'Purchase')
+    where lines.entity in ('JournalEntry', 'Deposit', 'Purchase')
 ),
 
 actual as (
