@@ -95,7 +95,16 @@ def _land(runtime: Runtime, table: str, columns: Any, rows: list[raw.Landing]) -
 
 
 def refresh(runtime: Runtime) -> None:
-    """Make the models that read delivered files, from what the warehouse holds."""
+    """Make the models that read delivered files; SettingsError when no run has read shop and books yet."""
+    with runtime.warehouse("see what was read", read_only=True) as con:
+        known = con.execute(
+            "from information_schema.tables where table_schema = 'staging' and table_name = 'prestashop_orders'"
+        ).fetchone()
+    if known is None:
+        raise SettingsError(
+            "the file is kept, and there is nothing to compare it with yet; "
+            f"psqb run --connection {runtime.name} reads shop and books"
+        )
     chosen = [model for name, model in models.load_models().items() if name.startswith(MODELS)]
     steps.make_models(runtime, chosen, [])
 
