@@ -217,8 +217,11 @@ class Hands:
         return f"take {number}"
 
     def _switch_item(self) -> str:
+        if self.touched.inactive:
+            self.mend()
+            return "activate items"
         items = [row for row in self.company.table("Item").values() if row["Active"]]
-        if not items or self.touched.inactive:
+        if not items:
             return "nothing"
         row = self.rng.choice(items)
         self.company.edit("Item", row["Id"], Active=False)
