@@ -300,10 +300,10 @@ def sort_key(field: str) -> Callable[[Json], tuple[int, Any]]:
 
     def key(body: Json) -> tuple[int, Any]:
         value = lookup(body, field)
-        if field == "Id":
-            return (0, int(value))
         if value is None:
             return (-1, "")
+        if field == "Id":
+            return (0, int(value))
         if isinstance(value, int | Decimal) and not isinstance(value, bool):
             return (0, value)
         return (1, str(value).lower())

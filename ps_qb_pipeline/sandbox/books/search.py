@@ -79,8 +79,13 @@ def _found(company: Company, query: Query) -> list[bytes]:
     if newest_first:
         found.reverse()
     for field, descending in reversed(query.order):
-        found.sort(key=sort_key(field), reverse=descending)
+        found.sort(key=_sorter(query.entity, field), reverse=descending)
     return [dumps(body) for body in found[first:last]]
+
+
+def _sorter(entity: Entity, field: str) -> Callable[[Json], tuple[int, Any]]:
+    by = sort_key(field)
+    return (lambda body: by(recurring.as_queried(body))) if entity.name == recurring.NAME else by
 
 
 def _shown(company: Company, entity: Entity) -> Callable[[bytes, int], bytes]:

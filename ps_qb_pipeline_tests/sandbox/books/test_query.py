@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ps_qb_pipeline.sandbox.books.entities import ENTITIES
 from ps_qb_pipeline.sandbox.books.faults import Refusal
 from ps_qb_pipeline.sandbox.books.query import parse
 from ps_qb_pipeline_tests.sandbox.books.bench import Bench
@@ -208,3 +209,26 @@ def test_at_most_a_thousand_objects_come_at_once(changing):
 def test_what_cdc_cannot_do_is_refused(changing, entities, since):
     """Five entities are unsupported, and nothing older than thirty days is answered."""
     assert changing.code("GET", "cdc", entities=entities, changedSince=since) in {"500", "4001", "2020"}
+
+
+@pytest.mark.parametrize("name", sorted(ENTITIES))
+def test_every_entity_can_be_ordered_by_every_property(books, name):
+    """Upwards and downwards the same rows come, whatever the property and however the entity is wrapped."""
+    for field in sorted(ENTITIES[name].filterable()):
+        up, down = (
+            books.rows(f"select * from {name} orderby {field} {way} maxresults 1000")
+            for way in ("asc", "desc")
+        )
+        assert sorted(map(repr, up)) == sorted(map(repr, down))
+
+
+def test_templates_are_ordered_by_what_they_hold(books):
+    """A recurring transaction has its id and its name inside its document."""
+    line = books.line(1, code="Zero 0%")
+    for label in ("B", "A"):
+        template = books.receipt(line, RecurringInfo={"Name": label, "RecurType": "Automated"})
+        books.create("RecurringTransaction", {"Invoice": template})
+    found = books.rows("select * from RecurringTransaction orderby Name")
+    assert [row["Invoice"]["RecurringInfo"]["Name"] for row in found] == ["A", "B"]
+    newest, oldest = books.rows("select * from RecurringTransaction orderby Id desc")
+    assert int(newest["Invoice"]["Id"]) > int(oldest["Invoice"]["Id"])
