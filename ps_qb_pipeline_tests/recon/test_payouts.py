@@ -148,4 +148,6 @@ def test_what_blocks_the_close_is_due_after_two_business_days_and_a_warning_afte
     due = dict(told.all("select code, min(due_on - event_date) from recon.exceptions group by code"))
     assert due["PAY_UNMATCHED_PSP"] == 4  # Thursday to Monday
     assert due["REFUND_NOT_PAID_OUT"] == 7
-    assert told.all("select count(*) from recon.exceptions where severity = 'B' and isodow(due_on) > 5") == [(0,)]
+    assert told.all("select count(*) from recon.exceptions where severity = 'B' and isodow(due_on) > 5") == [
+        (0,)
+    ]
