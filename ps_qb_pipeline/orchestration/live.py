@@ -462,6 +462,7 @@ def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
             there=work.there,
             voids=_sales_of(runtime, work.cancelled),
             pace=Pace.settling(runtime.connection.books.settle_seconds),
+            follow_cards=False,  # each would be read, and reads are metered; the nightly run follows them
             cards=lambda entity, name, _values: work.cards[entity, name],
             # A backfill may hold the company for hours; the intents' own claims keep the two apart.
             alone=False,

@@ -249,7 +249,7 @@ def _create(
         named, suffix = suffixed(party) if _text(_name(party)) in result.taken else (party, "")
         result.taken.add(_text(_name(named)))
         try:
-            drafts[f"{kind}|{party.key}|0"] = _draft(kind, named, names, render, suffix)
+            drafts[f"{kind}|{party.key}|0"] = _draft(kind, party, names, render, suffix)
         except PipelineError as error:
             # What the company lacks for this card holds up its documents, not those of others.
             result.missing[party.key] = Waiting.because(error)
@@ -304,7 +304,9 @@ def _suffixed(intent: Intent) -> bool:
 
 
 def _draft(kind: Kind, party: Party, names: NamesPort, render: Rendering, suffix: str = "") -> Draft:
-    body = render.customer(party, names) if isinstance(party, Customer) else render.item(party, names)
+    """The intent of a card; under its suffixed name where it has one, and recorded as the shop says it."""
+    named = suffixed(party)[0] if suffix else party
+    body = render.customer(named, names) if isinstance(named, Customer) else render.item(named, names)
     document = to_json(party)
     if suffix:
         document = json.dumps({**json.loads(document), "name_suffix": suffix}, sort_keys=True)
@@ -337,8 +339,8 @@ def _rename(
         found = intents.load(tx, worker.realm, taken)
         refused = [intent for intent in found.values() if not _suffixed(intent)]
         for intent in refused:
-            party, suffix = suffixed(by_key[intent.key])
-            fixed = _draft(kind, party, names, render, suffix)
+            party = by_key[intent.key]
+            fixed = _draft(kind, party, names, render, suffixed(party)[1])
             intents.replan(tx, intent, fixed, run_id=worker.run_id, now=worker.clock.now())
     if refused:
         drive(worker, [intent.key for intent in refused])

@@ -117,12 +117,14 @@ def post(
     actor: str = "pipeline",
     step: Callable[[str], None] = no_step,
     cards: Cards | None = None,
+    follow_cards: bool = True,
 ) -> PostingResult:
     """Bring these documents into the books, each exactly once, and say what became of each.
 
     ``documents`` are those that should exist and are not held; they may include any that exist already.
     ``voids`` are keys of documents that are in the books and should not be any more. ``cards`` answers the
     look-up of customers and items from a mirror; without it the books are asked, which is metered.
+    ``follow_cards`` brings cards up to what the shop says now, with one metered read for each that changed.
     ``there`` are keys that documents of the books carry: one of these without a record of ours is looked
     up before it is sent, for then the control plane is older than the books (it was restored).
     Nothing is sent unless the connection is armed. A second process on the same company makes this
@@ -143,7 +145,14 @@ def post(
         step=step,
         cards=cards,
     )
-    run = _Run(worker, names, render or rendering(), create_items=create_items, there=there)
+    run = _Run(
+        worker,
+        names,
+        render or rendering(),
+        create_items=create_items,
+        there=there,
+        follow_cards=follow_cards,
+    )
     stopped = _may_post(worker)
     if stopped:
         return PostingResult(stopped=stopped)
@@ -182,7 +191,9 @@ class _Run:
         *,
         create_items: bool,
         there: Collection[str],
+        follow_cards: bool,
     ) -> None:
+        self.follow_cards = follow_cards
         self.worker = worker
         self.names = names
         self.render = render
@@ -204,7 +215,8 @@ class _Run:
         parties = self._parties(customers, items)
         for wave in plan.waves(documents):
             self._wave(wave, parties)
-        result.cards = follow(worker, customers, names=self.names, render=self.render).updated
+        if self.follow_cards:
+            result.cards = follow(worker, customers, names=self.names, render=self.render).updated
         self._void(voids)
         self._classify(documents)
         keep_holds(worker, documents, voids, result.held)
