@@ -27,6 +27,7 @@ OPERATORS = {"=", "!=", "<", ">", "<=", ">=", "in", "like"}
 DATES = ("MetaData.CreateTime", "MetaData.LastUpdatedTime")
 LARGEST_PAGE = 1000
 USUAL_PAGE = 100
+LARGEST_POSITION = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,8 @@ def _whole(reader: _Reader, word: str, usual: int, entity: Entity) -> int:
         raise faults.query_syntax(f'Encountered "{raw}" after {word.upper()} of {entity.name}.')
     if int(raw) < 1:
         raise faults.query_invalid(f"value {raw} is too small. Min allowed value is 1")
+    if int(raw) > LARGEST_POSITION:
+        raise faults.query_invalid(f"value {raw} is too large. Max allowed value is {LARGEST_POSITION}")
     return int(raw)
 
 

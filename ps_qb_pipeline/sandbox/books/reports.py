@@ -131,7 +131,7 @@ def _summary(label: str, values: list[int]) -> list[Json]:
 def _party(wanted: Wanted) -> tuple[str, int] | None:
     for name, scope in (("customer", "C"), ("vendor", "V")):
         for value in wanted.values(name)[:1]:
-            return (scope, int(value)) if value.isdigit() else None
+            return (scope, int(value[:18])) if value.isascii() and value.isdigit() else None
     return None
 
 

@@ -17,7 +17,7 @@ from ps_qb_pipeline.sandbox.books.codec import Json, dumps, loads
 from ps_qb_pipeline.sandbox.books.company import Company
 from ps_qb_pipeline.sandbox.books.entities import BY_URL, Entity
 from ps_qb_pipeline.sandbox.books.query import Condition, Query, matcher, parse, sort_key
-from ps_qb_pipeline.sandbox.books.store import Row, by_id
+from ps_qb_pipeline.sandbox.books.store import LARGEST_ID, Row, by_id
 
 CDC_DAYS = 30
 CDC_OBJECTS = 1000
@@ -186,7 +186,9 @@ def _column(company: Company, entity: Entity, condition: Condition) -> tuple[str
 
 
 def _ids(company: Company, entity: Entity, wanted: list[str]) -> tuple[str, list[Any]]:
-    numbers = [int(value) for value in wanted if value.strip().isdigit()]
+    numbers = [
+        min(int(value), LARGEST_ID) for value in wanted if value.strip().isascii() and value.strip().isdigit()
+    ]
     if len(numbers) < len(wanted) and not (entity.name == "TaxCode" and company.is_us):
         raise faults.query_invalid("Id should be a valid number")
     return f"id in ({','.join('?' * len(numbers))})", numbers

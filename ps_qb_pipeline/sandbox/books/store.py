@@ -85,6 +85,8 @@ class Entry:
     memo: str = ""
 
 
+LARGEST_ID = 2**62
+"""No id is larger; SQLite knows 64 bits."""
 COLUMNS = "entity, id, sync, active, deleted, created, updated, body"
 
 
@@ -153,6 +155,8 @@ class Store:
 
     def get(self, entity: str, ident: int) -> Row | None:
         """Return one object, deleted ones included."""
+        if abs(ident) > LARGEST_ID:
+            return None
         return self._first("entity=? and id=?", (entity, ident))
 
     def by_name(self, entity: str, name: str) -> Row | None:

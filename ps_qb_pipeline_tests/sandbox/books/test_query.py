@@ -232,3 +232,21 @@ def test_templates_are_ordered_by_what_they_hold(books):
     assert [row["Invoice"]["RecurringInfo"]["Name"] for row in found] == ["A", "B"]
     newest, oldest = books.rows("select * from RecurringTransaction orderby Id desc")
     assert int(newest["Invoice"]["Id"]) > int(oldest["Invoice"]["Id"])
+
+
+HUGE = "9" * 22
+
+
+def test_numbers_beyond_all_ids_find_nothing(books):
+    """An id that no object can have is not found, wherever it stands; a position that far is refused."""
+    assert books.rows(f"select * from Customer where Id = '{HUGE}'") == []
+    assert books.rows(f"select * from Customer where Id in ('1', '{HUGE}')")[0]["Id"] == "1"
+    assert books.code("GET", f"customer/{HUGE}") == "610"
+    assert books.code("POST", "customer", {"Id": HUGE, "SyncToken": "0", "sparse": True}) == "610"
+    line = {"Amount": 1, "LinkedTxn": [{"TxnId": HUGE, "TxnType": "Invoice"}]}
+    payment = {"CustomerRef": {"value": "1"}, "TotalAmt": 1, "Line": [line]}
+    assert books.code("POST", "payment", payment) == "610"
+    assert books.code("POST", "payment", payment | {"CustomerRef": {"value": HUGE}}) == "2500"
+    assert books.code("GET", "query", query=f"select * from Customer startposition {HUGE}") == "4001"
+    assert books.code("GET", "query", query="select * from Customer where Id = '²'") == "4001"
+    assert books.get("reports/ProfitAndLoss", customer=HUGE)["Rows"] == {}
