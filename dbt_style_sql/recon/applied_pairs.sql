@@ -35,8 +35,7 @@ expected as (
     inner join touched using (document_key)
     inner join recon.books_claims as targets
         on
-            regexp_extract(applied.to_key, '^[^|]*\|[^|]*\|[^|]*')
-            = regexp_extract(targets.document_key, '^[^|]*\|[^|]*\|[^|]*')
+            applied.to_key = targets.document_key
             and targets.claim_no = 1 and targets.live
     group by all
 ),

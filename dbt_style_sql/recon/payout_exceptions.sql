@@ -61,7 +61,11 @@ unpaid as (
     where
         source_type = 'payment'
         and age_days > 5
-        and source_id not in (select m.payment_id from matches as m where m.payment_id is not null)
+        -- A refund of it names the payment too, and does not prove that it came.
+        and source_id not in (
+            select m.payment_id from matches as m
+            where m.payment_id is not null and m.kind = 'payment'
+        )
     union all
     select
         'REFUND_NOT_PAID_OUT' as code,

@@ -155,7 +155,12 @@ candidates as (
             and abs(date_diff('day', payments.day, cast(lines.happened_at as date))) <= 5
     where
         lines.id not in (select known.id from by_transaction as known)
-        and payments.payment_id not in (select taken.payment_id from by_transaction as taken)
+        and payments.payment_id not in (
+            select taken.payment_id
+            from by_transaction as taken
+            inner join lines as told on taken.id = told.id
+            where told.kind = 'payment'
+        )
     group by all
 ),
 
