@@ -56,11 +56,8 @@ def alerts(name: str, testing: bool) -> None:
 
     Exit code 1 when a message could not be delivered or, without --test, when something is wrong.
     """
-    import dagster as dg
-
     from ps_qb_pipeline.orchestration import alert_channels, alert_sensors
     from ps_qb_pipeline.orchestration.alerts import Message
-    from ps_qb_pipeline.orchestration.instance import initialise
     from ps_qb_pipeline.state import notices
 
     runtime = runtime_named(name)
@@ -75,9 +72,7 @@ def alerts(name: str, testing: bool) -> None:
             click.echo(f"{channel}: {error or 'sent'}")
             failed += bool(error)
         sys.exit(1 if failed else 0)
-    initialise(runtime.settings)
-    with dg.DagsterInstance.get() as instance:
-        undelivered = alert_sensors.look(runtime, alert_sensors.DagsterRuns(instance))
+    undelivered = alert_sensors.look_from_outside(runtime)
     present = [row for row in notices.remembered(runtime.engine, name) if row["key"] != "digest"]
     wrong = [row for row in present if row["gone_since"] is None]
     for row in wrong:

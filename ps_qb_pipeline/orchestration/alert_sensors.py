@@ -19,7 +19,7 @@ from dagster._core.scheduler.instigation import TickStatus
 from ps_qb_pipeline.orchestration import alert_channels, alerts
 from ps_qb_pipeline.orchestration.alert_facts import History, Runs, gather
 from ps_qb_pipeline.orchestration.alerts import DIGEST, FailedRun, FailingWatcher, Notice
-from ps_qb_pipeline.orchestration.instance import failure
+from ps_qb_pipeline.orchestration.instance import failure, initialise
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.state import notices
 
@@ -64,6 +64,13 @@ def look(runtime: Runtime, runs: Runs) -> dict[int, str]:
     return notices.deliver(
         runtime.engine, name, lambda letter: alert_channels.send(name, letter, settings), now=now
     )
+
+
+def look_from_outside(runtime: Runtime) -> dict[int, str]:
+    """``look`` for a process that is not Dagster's: with the instance of DAGSTER_HOME, made when absent."""
+    initialise(runtime.settings)
+    with dg.DagsterInstance.get() as instance:
+        return look(runtime, DagsterRuns(instance))
 
 
 @dataclass(frozen=True, slots=True)
