@@ -26,9 +26,9 @@ expected as (
         deposit_to,
         txn_date,
         total,
-        -- The key without its revision; of an adjustment the key itself.
+        -- The key without its revision; of an adjustment or a summary the key itself.
         case
-            when contains(key, '|adjustment|') then key
+            when contains(key, '|adjustment|') or contains(key, '|summary|') then key
             when ends_with(key, '|0') then left(key, length(key) - 1)
             else rtrim(key, '0123456789')
         end as stem
@@ -41,7 +41,7 @@ written as (
         entity,
         qbo_id as id,
         max(case
-            when contains(key, '|adjustment|') then key
+            when contains(key, '|adjustment|') or contains(key, '|summary|') then key
             when ends_with(key, '|0') then left(key, length(key) - 1)
             else rtrim(key, '0123456789')
         end) as stem,
@@ -89,7 +89,7 @@ documents_written as (
             written.stem,
             case
                 when documents.source_key = '' then null
-                when contains(documents.source_key, '|adjustment|') then documents.source_key
+                when contains(documents.source_key, '|adjustment|') or contains(documents.source_key, '|summary|') then documents.source_key
                 when ends_with(documents.source_key, '|0')
                     then left(documents.source_key, length(documents.source_key) - 1)
                 else rtrim(documents.source_key, '0123456789')

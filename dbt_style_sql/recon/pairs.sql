@@ -6,7 +6,7 @@ documents as (
     select
         *,
         case
-            when contains(key, '|adjustment|') then key
+            when contains(key, '|adjustment|') or contains(key, '|summary|') then key
             when ends_with(key, '|0') then left(key, length(key) - 1)
             else rtrim(key, '0123456789')
         end as stem
@@ -35,7 +35,7 @@ holds as (
 live_intents as (
     select
         case
-            when contains(key, '|adjustment|') then key
+            when contains(key, '|adjustment|') or contains(key, '|summary|') then key
             when ends_with(key, '|0') then left(key, length(key) - 1)
             else rtrim(key, '0123456789')
         end as stem,

@@ -41,7 +41,7 @@ class Amender:
         answer = Answer()
         history = self._history(cases)
         for case in cases:
-            base = plan.standing(history.get(plan.source_key(case.key), ())).base
+            base = plan.standing(_own(case, history.get(plan.source_key(case.key), ()))).base
             if base is not None:
                 self._judge(case, base, _adjustments(history.get(_adjusted(case.key), ())), answer)
         return answer
@@ -73,7 +73,7 @@ class Amender:
             base.sync_token,
             posted.key,
             _with(posted, adjustments),
-            locked=case.deposited or bool(adjustments),
+            locked=case.deposited or bool(adjustments) or posted.role == "summary",
         )
         facts = Facts(
             wanted is None,
@@ -94,6 +94,13 @@ class Amender:
         elif adjustments or change.action == "adjust":
             moved = _moved(wanted, posted.total)
             answer.findings.append(_said(case, "EDIT_AFTER_CLOSE", posted, moved))
+
+
+def _own(case: Case, history: Iterable[Intent]) -> list[Intent]:
+    """The intents of this document: a day's later summaries have its source, and numbers of their own."""
+    if case.wanted is None or case.wanted.role != "summary":
+        return list(history)
+    return [one for one in history if one.doc_number == case.wanted.doc_number]
 
 
 def _adjusted(key: str) -> str:

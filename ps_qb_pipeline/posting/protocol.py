@@ -18,6 +18,7 @@ from ps_qb_pipeline.posting import plan
 from ps_qb_pipeline.posting.cards import follow
 from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, plan_changes, plan_voids
 from ps_qb_pipeline.posting.driving import drive
+from ps_qb_pipeline.posting.echo import ONE_PER_SOURCE
 from ps_qb_pipeline.posting.holding import keep_holds
 from ps_qb_pipeline.posting.parties import Parties, resolve
 from ps_qb_pipeline.posting.ports import BooksPort, NamesPort, Pace, Rendering, rendering
@@ -180,6 +181,11 @@ def _may_post(worker: Worker) -> str:
     return ""
 
 
+def _same(key: str) -> str:
+    """What two keys of one document share: all but the revision, where a source has one document only."""
+    return plan.source_key(key) if key.split("|")[1] in ONE_PER_SOURCE else key
+
+
 class _Run:
     """One call of ``post``."""
 
@@ -198,7 +204,7 @@ class _Run:
         self.names = names
         self.render = render
         self.create_items = create_items
-        self.there = {plan.source_key(key) for key in there}
+        self.there = {_same(key) for key in there}
         self.result = PostingResult()
         self.hashed = plan.remembering()
 
@@ -269,7 +275,7 @@ class _Run:
                 drafts.append((draft, document))
         keys = self._record(drafts, compared)
         self.worker.step("wave.planned")
-        forgotten = [one.key for one in compared.new if plan.source_key(one.key) in self.there]
+        forgotten = [one.key for one in compared.new if _same(one.key) in self.there]
         settle(self.worker, doubt(self.worker, [key for key in forgotten if key in set(keys)]))
         drive(self.worker, keys)
         changes = [one for one in compared.changed if self._ready(one.document, history, missing)]

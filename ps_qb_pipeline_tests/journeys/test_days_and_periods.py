@@ -103,7 +103,7 @@ def later(days: Days) -> dict[str, Any]:
     advance = shop.order(way="wire", items=[{"product": 1, "quantity": 2}], shipping="0")
     half = (Decimal(advance["total_paid_tax_incl"]) / 2).quantize(Decimal("0.01"))
     shop.does("pay", order=advance["order"], amount=str(half), method="Bank transfer")
-    shop.turn()
+    shop.turn(reconciled=False)
     (row,) = shop.ask(
         "select body from ledger.documents where role = 'deposit' and order_id = ?", advance["order"]
     )
