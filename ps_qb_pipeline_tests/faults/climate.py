@@ -24,7 +24,7 @@ class Climate:
     def draw(rng: random.Random) -> Climate:
         """The climate of a seed."""
         return Climate(
-            writes=rng.choice((0.1, 0.25, 0.4)),
+            writes=rng.choice((0.15, 0.3, 0.5)),
             reads=rng.choice((0.05, 0.15, 0.25)),
             refreshes=rng.choice((0.0, 0.3, 0.5)),
             kill=rng.choice((0.0, 0.001, 0.004, 0.01)),
