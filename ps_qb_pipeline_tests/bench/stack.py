@@ -118,9 +118,10 @@ class Stack:
             self.control("books", {"limits": {"on": True}})
 
     def slow_down(self, *, shop: float, books: float) -> None:
-        """So many seconds for every request to the shop and to QuickBooks."""
+        """So many seconds for every request to the shop and to QuickBooks' API."""
         self.control("shop", {"fault": {"kind": "latency", "milliseconds": round(shop * 1000)}})
-        self.control("books", {"add_fault": {"kind": "delay", "seconds": books, "times": -1}})
+        everything = {"kind": "delay", "seconds": books, "times": -1, "path": "^(?!token)"}
+        self.control("books", {"add_fault": everything})
 
     # -- processes -----------------------------------------------------------------------------
 
