@@ -140,13 +140,25 @@ def test_a_run_that_is_killed_loses_and_doubles_nothing(place, shop):
     assert Inbox(runtime.engine).waiting(NAME, source="prestashop") == []
 
 
-def test_an_order_that_is_cancelled_is_voided_by_the_next_run(place, shop):
-    """The shop changes its mind seconds later; the document in the books follows."""
+def test_what_happens_to_an_order_later_is_posted_live_too(place, shop):
+    """A refund, which leaves its order's own row alone, is a document seconds later; a cancellation is named."""
+    runtime = place.runtime(NAME)
     order = place.control(shop, {"place_order": {"way": "card", "seed": 15}})["order"]
-    hints.poll(place.runtime(NAME))
+    other = place.control(shop, {"place_order": {"way": "card", "seed": 16}})["order"]
+    hints.poll(runtime)
     live(place)
-    assert sales(place, order) == ["CONFIRMED"]
-    place.control(shop, {"cancel": {"order": order}})
-    hints.poll(place.runtime(NAME))
+    assert sales(place, order) == sales(place, other) == ["CONFIRMED"]
+    slip = place.control(shop, {"refund": {"order": order}})["slip"]
+    place.control(shop, {"cancel": {"order": other}})
+    hints.poll(runtime)
     live(place)
-    assert sales(place, order) == ["VOIDED"]
+    with reading(runtime.engine) as tx:
+        refunded = tx.execute(
+            select(intents.c.state).where(intents.c.role == "refund", intents.c.source_id == str(slip))
+        )
+        assert list(refunded.scalars()) == ["CONFIRMED"]
+    with runtime.warehouse("look", read_only=True) as con:
+        named = con.execute(
+            "select code from ledger.findings where order_id = $order", {"order": other}
+        ).fetchall()
+    assert ("REFUND_NO_SLIP",) in named
