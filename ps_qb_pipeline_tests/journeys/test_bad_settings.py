@@ -63,9 +63,9 @@ def test_check_names_file_line_field_and_what_is_allowed(
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        (SHIPPED.replace("  limits: {", "  limits: {{"), 15, "is not YAML"),
+        (SHIPPED.replace("  limits: {", "  limits: {{"), line_of(SHIPPED, "  limits: {") + 1, "is not YAML"),
         (SHIPPED.replace("  key_env:", "\tkey_env:"), 6, "is not YAML"),
-        (SHIPPED + "go_live: 2026-03-01\n", SHIPPED.count("\n") + 1, "go_live: stands here again, first in line 16"),
+        (SHIPPED + "go_live: 2026-03-01\n", SHIPPED.count("\n") + 1, f"go_live: stands here again, first in line {line_of(SHIPPED, 'go_live:')}"),
         (SHIPPED.replace("go_live: 2026-02-01\n", ""), 1, "go_live: is missing"),
         (SHIPPED.replace("  key_env: BOUTIQUE_SHOP_KEY\n", ""), 4, "shop.key_env: is missing"),
         ("- a list\n", 1, "must be a mapping with shop, books, go_live and accounting"),
