@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: help install demo test up check bench bench-latency simulate lock clean
+.PHONY: help install demo test test-slow up check bench bench-latency simulate lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,8 +33,11 @@ demo: $(VENV)/.runtime  ## the main job on real orders, twice, with its reports 
 up: $(VENV)/.runtime  ## web UI, daemon, gateway and sandbox: http://127.0.0.1:3000
 	@$(BIN)/psqb up
 
-test: $(VENV)/.dev  ## all tests
-	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
+test: $(VENV)/.dev  ## the tests
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m "not slow"
+
+test-slow: $(VENV)/.dev  ## the tests that kill real processes, wait for real clocks or look for every difference
+	@$(BIN)/python -m pytest -q -n 1 -m slow
 
 check: $(VENV)/.dev  ## ruff, types, import rules, Dagster's own validation
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
 
@@ -118,10 +119,8 @@ def experiment(kills: int, *, seed: int = 1) -> Outcome:
         place = Place(Path(folder))
         place.connect(NAME)
         _settle_soon(place)
-        os.environ.update(
-            {name: place.environment[name] for name in ("PSQB_HOME", "PSQB_DEFS_DIR", "DAGSTER_HOME")}
-        )
-        with place.sandbox(NAME) as ready:
+        here = {name: place.environment[name] for name in ("PSQB_HOME", "PSQB_DEFS_DIR", "DAGSTER_HOME")}
+        with patch.dict(os.environ, here), place.sandbox(NAME) as ready:
             runtime = place.runtime(NAME)
             runtime.armed()
             steps.set_up(runtime, create=True)

@@ -72,7 +72,6 @@ def test_the_simulator_notices_a_missing_safeguard(safeguard: str) -> None:
     assert with_it.good, with_it
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scenario", CRASHES)
 def test_a_kill_at_any_point_heals_within_three_runs(scenario: str, empty: Path) -> None:
     """Spread over all crash points of a scenario, one worker and two: always healed, nothing done twice."""

@@ -10,7 +10,7 @@ import pytest
 from ps_qb_pipeline_tests.journeys.conftest import Place
 from ps_qb_pipeline_tests.journeys.cycle import Shop
 
-pytestmark = [pytest.mark.xdist_group("after_posting"), pytest.mark.slow]
+pytestmark = pytest.mark.xdist_group("after_posting")
 
 TWO = [{"product": 1, "quantity": 2}]
 TODAY = datetime.now(UTC).date()

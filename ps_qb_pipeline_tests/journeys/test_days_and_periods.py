@@ -10,7 +10,7 @@ import pytest
 from ps_qb_pipeline_tests.journeys.conftest import Place
 from ps_qb_pipeline_tests.journeys.cycle import Shop
 
-pytestmark = [pytest.mark.xdist_group("days"), pytest.mark.slow]
+pytestmark = pytest.mark.xdist_group("days")
 
 TODAY = datetime.now(UTC).date()
 BEFORE, CLOSED, FIRST, SECOND = (TODAY - timedelta(days=days) for days in (6, 5, 4, 3))
