@@ -251,7 +251,7 @@ class MoneyIn:
             return
         try:
             if case.sale is None:
-                self.record.build(case, trust.shippings(self.record.group.orders))
+                self.record.build(case, trust.shippings(self.record.group))
             document = self._advance(receipt, case)
         except Hold as hold:
             self.record.payment_note(case, receipt.payment, hold.note)

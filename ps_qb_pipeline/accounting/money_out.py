@@ -48,7 +48,7 @@ class MoneyOut:
             record.slip_source(case, slip, case.status, case.reason, gross)
             return ZERO
         try:
-            sale = case.sale or record.build(case, trust.shippings(record.group.orders))
+            sale = case.sale or record.build(case, trust.shippings(record.group))
             reading = refunds.read(slip, case.order)
             gross = reading.gross
             document = self._document(case, slip, sale, reading, refunded)

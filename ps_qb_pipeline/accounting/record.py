@@ -133,7 +133,7 @@ class Record:
             raise Hold("FX_RATE_MISSING", f"no rate for {order.currency} on {case.day}", case.total)
         builder = Builder(order, self.group.shop, self.policy, self.engine.table, shipping, case.outcome)
         sale = builder.build(verdict)
-        if shippings.repaired:
+        if order.id in shippings.derived:
             self.note(
                 case, Note("SPLIT_SHIPPING_DERIVED", shipping.ti, "the part's own shipping was derived")
             )

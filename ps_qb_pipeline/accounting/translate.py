@@ -84,7 +84,7 @@ class _Group:
 
     def translation(self) -> Translation:
         self._hold_poison()
-        shippings = trust.shippings(self.group.orders)
+        shippings = trust.shippings(self.group)
         self.cases += [self._case(order) for order in self.group.orders]
         self._recognise_together()
         for case in self.cases:

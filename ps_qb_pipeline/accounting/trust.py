@@ -6,7 +6,7 @@ break (``translate`` holds the order).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -153,32 +153,55 @@ def was_edited(order: Order, group: ReferenceGroup) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shippings:
-    """The shipping of each order of a group by id; ``repaired`` when it was derived."""
+    """The shipping of each order of a group by id; ``derived`` are the orders that it was derived for."""
 
     by_order: dict[int, Pair]
-    repaired: bool = False
+    derived: frozenset[int] = frozenset()
     broken: bool = False
 
 
-def shippings(orders: Iterable[Order]) -> Shippings:
+def shippings(group: ReferenceGroup) -> Shippings:
     """Each order's own shipping; derived where the parts of a split cart repeat the whole cart's.
 
-    Derived is what the total leaves when products, discounts and wrapping are taken away. It holds
-    only when the derived amounts sum to the stored one, which every part must repeat.
+    Derived is what the total leaves when products, discounts and wrapping are taken away. It holds when
+    the derived amounts sum to the stored one, which every part must repeat. A part that was edited since
+    has its totals made anew, and a part that was deleted takes its shipping with it: then the others hold
+    by themselves as long as they leave room for it.
     """
-    orders = tuple(orders)
+    orders = group.orders
     stored = {order.id: order.shipping for order in orders}
-    if len(orders) < 2 or all(within(gap_of(order, order.shipping), bound(order)) for order in orders):
+    odd = [order for order in orders if not within(gap_of(order, order.shipping), bound(order))]
+    if not odd:
         return Shippings(stored)
-    derived = {order.id: Pair(*(side for side in gap_of(order, Pair(ZERO, ZERO)))) for order in orders}
+    derived = {order.id: gap_of(order, NOTHING) for order in orders}
+    if len(orders) > 1 and _room(orders, derived) == NOTHING:
+        return Shippings(derived, frozenset(derived))
+    edited = [order for order in orders if was_edited(order, group)] if len(orders) > 1 else []
+    untouched = [order for order in orders if order not in edited]
+    room = _room(untouched or orders, derived)
+    if room is not None and (edited or _part_is_gone(group, room)):
+        alone = frozenset(order.id for order in odd)
+        return Shippings(stored | {number: derived[number] for number in alone}, alone)
+    return Shippings(stored, broken=True)
+
+
+def _room(orders: Sequence[Order], derived: Mapping[int, Pair]) -> Pair | None:
+    """What the derived shipping of some parts leaves of the whole that they repeat; None when it cannot be."""
     whole = orders[0].shipping
     limit = sum((bound(order) for order in orders), ZERO)
-    total = Pair(
-        sum((pair.te for pair in derived.values()), ZERO) - whole.te,
-        sum((pair.ti for pair in derived.values()), ZERO) - whole.ti,
-    )
+    own = [derived[order.id] for order in orders]
+    room = Pair(whole.te - sum(pair.te for pair in own), whole.ti - sum(pair.ti for pair in own))
     same = all(order.shipping == whole for order in orders)
-    sound = all(ZERO <= pair.te <= pair.ti + limit for pair in derived.values())
-    if same and sound and within(total, limit):
-        return Shippings(derived, repaired=True)
-    return Shippings(stored, broken=True)
+    sound = all(ZERO <= pair.te <= pair.ti + limit for pair in own)
+    if not same or not sound or min(room) < -limit:
+        return None
+    return NOTHING if within(room, limit) else room
+
+
+def _part_is_gone(group: ReferenceGroup, room: Pair) -> bool:
+    """Whether the reference had one order more: a number is missing, or more was paid than carriage explains."""
+    numbers = [order.id for order in group.orders]
+    currency = group.orders[0].currency
+    paid = sum((one.amount for one in group.payments if one.currency == currency), ZERO)
+    rest = paid - sum((order.paid.ti for order in group.orders), ZERO)
+    return max(numbers) - min(numbers) >= len(numbers) or rest > room.ti

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from ps_qb_pipeline.accounting import trust
-from ps_qb_pipeline.accounting.shop import Invoice
+from ps_qb_pipeline.accounting.shop import Invoice, Order
 from ps_qb_pipeline_tests.accounting.factory import AT, d, detail, group, order, pair, payment
 
 
@@ -68,19 +68,57 @@ def test_shipping_of_a_split_cart_is_derived_only_when_it_sums_up() -> None:
     """Two parts repeat 5.00: 2.00 and 3.00 are derived; 2.00 and 2.00 are not."""
     first = order(id=1, shipping=pair("5.00", "6.00"), paid=pair("12.00", "14.40"))
     second = order(id=2, shipping=pair("5.00", "6.00"), paid=pair("13.00", "15.60"))
-    made = trust.shippings([first, second])
-    assert made.repaired
+    made = trust.shippings(group(first, second))
+    assert made.derived == {1, 2}
     assert made.by_order == {1: pair("2.00", "2.40"), 2: pair("3.00", "3.60")}
-    wrong = trust.shippings([first, replace(first, id=2)])
+    wrong = trust.shippings(group(first, replace(first, id=2)))
     assert wrong.broken
-    assert not wrong.repaired
+    assert not wrong.derived
 
 
 def test_a_split_cart_with_sound_parts_is_left_alone() -> None:
     """Nothing is derived where every part adds up."""
-    made = trust.shippings([order(id=1), order(id=2)])
-    assert not made.repaired
+    made = trust.shippings(group(order(id=1), order(id=2)))
+    assert not made.derived
     assert not made.broken
+
+
+def parts() -> list[Order]:
+    """Three parts of one cart that repeat its shipping of 10.00, of which 2.00, 3.00 and 5.00 are theirs."""
+    whole = pair("10.00", "12.00")
+    paid = (pair("12.00", "14.40"), pair("13.00", "15.60"), pair("15.00", "18.00"))
+    return [order(id=n, shipping=whole, paid=own, total_paid=own.ti) for n, own in enumerate(paid, 1)]
+
+
+def test_a_split_cart_whose_part_was_edited_keeps_the_others() -> None:
+    """An edit gives the second part the whole shipping; the first and the third were never touched."""
+    first, second, third = parts()
+    edited = replace(second, paid=pair("20.00", "24.00"), total_paid=d(24), date_upd=AT + timedelta(days=1))
+    made = trust.shippings(group(first, edited, third))
+    assert made.derived == {1, 3}
+    assert made.by_order == {1: pair("2.00", "2.40"), 2: pair("10.00", "12.00"), 3: pair("5.00", "6.00")}
+    more = replace(
+        edited, shipping=pair("11.00", "13.20"), paid=pair("14.00", "16.80"), total_paid=d("16.80")
+    )
+    assert trust.shippings(group(first, more, third)).by_order[2] == pair("4.00", "4.80")
+    assert trust.shippings(group(first, replace(edited, date_upd=AT), third)).broken
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_a_split_cart_whose_part_was_deleted_keeps_the_others(gone: int) -> None:
+    """What was paid, or the number that is missing, says that there was another part."""
+    all_parts = parts()
+    left = [one for one in all_parts if one is not all_parts[gone]]
+    made = trust.shippings(group(*left, payments=(payment("48.00"),)))
+    assert made.derived == {one.id for one in left}
+    assert trust.shippings(group(left[0], payments=(payment("48.00"),))).derived == {left[0].id}
+    assert trust.shippings(group(*left)).broken == (gone != 1)
+
+
+def test_a_total_that_somebody_lowered_is_no_deleted_part() -> None:
+    """A single order whose total lacks 1.00 was paid 1.00 more than it says, which is no other order."""
+    lowered = order(shipping=pair("5.00", "6.00"), paid=pair("14.00", "17.00"), total_paid=d(17))
+    assert trust.shippings(group(lowered, payments=(payment("18.00"),))).broken
 
 
 def test_traces_of_edits_are_seen() -> None:
