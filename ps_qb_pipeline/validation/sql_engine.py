@@ -1,4 +1,4 @@
-"""The hot path: every rule of a relation in one scan of it.
+"""The hot path: every rule of a relation in one scan of it, and a second one where some row breaks a rule.
 
 What lives here: rules as SQL predicates, and their evaluation by DuckDB. What does not: what
 follows from a failure (``holds``).
@@ -54,36 +54,46 @@ def _table(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule]) -> lis
 
 def _scan(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule], keys: list[Rule]) -> list[Outcome]:
     started = time.perf_counter()
-    marks = [f"coalesce({failing(rule)}, false) as f{number}" for number, rule in enumerate(rules)]
-    scopes = [
-        f"coalesce(({rule.where}), false) as w{number}" for number, rule in enumerate(rules) if rule.where
+    scopes = list(dict.fromkeys(rule.where for rule in (*rules, *keys) if rule.where))
+    selected = ["count(*)", *(f"count(*) filter (where {scope})" for scope in scopes)]
+    for number in range(len(keys)):
+        selected += [f"count(k{number})", f"count(distinct k{number})"]
+    read = [f"{_key(rule)} as k{number}" for number, rule in enumerate(keys)]
+    if rules:
+        selected.append("count(*) filter (where broken)")
+        read.append(f"({_any(rules)}) as broken")
+    (row,) = con.execute(
+        f"select {', '.join(selected)} from (select *, {', '.join(read)} from {table})"
+    ).fetchall()
+    evaluated = dict(zip(["", *scopes], row, strict=False))
+    found = _broken(con, table, rules) if rules and row[-1] else [(0, ())] * len(rules)
+    seconds = (time.perf_counter() - started) / (len(rules) + len(keys))
+    outcomes = [
+        _outcome(rule, count, named, evaluated[rule.where], seconds)
+        for rule, (count, named) in zip(rules, found, strict=True)
     ]
-    selected = ["count(*)"]
-    for number, rule in enumerate(rules):
-        selected.append(f"count(*) filter (where w{number})" if rule.where else "count(*)")
-        selected.append(f"count(*) filter (where f{number})")
-        selected.append(f'min("{rule.id_column}", {SHOWN}) filter (where f{number})')
     for number, rule in enumerate(keys):
-        marks.append(f"{_key(rule)} as k{number}")
-        if rule.where:
-            scopes.append(f"coalesce(({rule.where}), false) as s{number}")
-        scope = f" filter (where s{number})" if rule.where else ""
-        selected += [f"count(*){scope}", f"count(k{number})", f"count(distinct k{number})"]
-    ids = {f'"{rule.id_column}"' for rule in [*rules, *keys]}
-    inner = f"select {', '.join([*sorted(ids), *marks, *scopes])} from {table}"
-    (row,) = con.execute(f"select {', '.join(selected)} from ({inner})").fetchall()
-    seconds = (time.perf_counter() - started) / max(len(rules) + len(keys), 1)
-    outcomes = []
-    for number, rule in enumerate(rules):
-        evaluated, count, named = row[1 + 3 * number : 4 + 3 * number]
-        outcomes.append(_outcome(rule, count, named, evaluated, seconds))
-    for number, rule in enumerate(keys):
-        evaluated, present, distinct = row[1 + 3 * len(rules) + 3 * number :][:3]
-        alright = present == distinct
-        outcomes.append(
-            _outcome(rule, 0, (), evaluated, seconds) if alright else _repeated(con, rule, evaluated)
-        )
+        present, distinct = row[1 + len(scopes) + 2 * number :][:2]
+        whole = _outcome(rule, 0, (), evaluated[rule.where], seconds)
+        outcomes.append(whole if present == distinct else _repeated(con, rule, evaluated[rule.where]))
     return outcomes
+
+
+def _any(rules: list[Rule]) -> str:
+    return " or ".join(failing(rule) for rule in rules)
+
+
+def _broken(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule]) -> list[tuple[int, Sequence[Any]]]:
+    """Of each rule how many rows break it, and a few of them. Asked only when some row breaks some rule."""
+    selected = [
+        f'count(*) filter (where f{number}), min("{rule.id_column}", {SHOWN}) filter (where f{number})'
+        for number, rule in enumerate(rules)
+    ]
+    marks = [f"{failing(rule)} as f{number}" for number, rule in enumerate(rules)]
+    (row,) = con.execute(
+        f"select {', '.join(selected)} from (select *, {', '.join(marks)} from {table} where {_any(rules)})"
+    ).fetchall()
+    return list(zip(row[::2], row[1::2], strict=True))
 
 
 def _assertion(con: duckdb.DuckDBPyConnection, rule: Rule) -> Outcome:
@@ -94,16 +104,15 @@ def _assertion(con: duckdb.DuckDBPyConnection, rule: Rule) -> Outcome:
 
 
 def _key(rule: Rule) -> str:
-    """The value that must not repeat; null where a part of it is missing or the rule does not apply."""
+    """What stands for the value that must not repeat; null where a part of it is missing or the rule does not apply."""
     parts = [f'"{column}"' for column in rule.columns]
-    value = parts[0] if len(parts) == 1 else f"hash({', '.join(parts)})"
     present = " and ".join(f"{part} is not null" for part in parts)
     scope = f"({rule.where}) and {present}" if rule.where else present
-    return f"case when {scope} then {value} end"
+    return f"case when {scope} then hash({', '.join(parts)}) end"
 
 
 def _repeated(con: duckdb.DuckDBPyConnection, rule: Rule, evaluated: int) -> Outcome:
-    """The rows that share a key. Asked only when the count of distinct keys (hashes, for wide ones) is short."""
+    """The rows that share a key. Asked only when there are fewer distinct hashes than keys."""
     started = time.perf_counter()
     ((count, named),) = con.execute(
         f'select count(*), min("{rule.id_column}", {SHOWN}) from {rule.table} where {failing(rule)}'
