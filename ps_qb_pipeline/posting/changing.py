@@ -87,7 +87,7 @@ def plan_changes(
     result = Planned([], {}, [])
     for document, base, pending in changes:
         if base.document_sha == plan.document_sha(document):
-            _drop(worker, pending)
+            drop(worker, pending)
             result.settled.append(document.key)
         elif pending is not None and not _needs_new_body(document, pending):
             if pending.state == PLANNED:
@@ -109,9 +109,9 @@ def _needs_new_body(document: Document, pending: Intent) -> bool:
     return pending.cause == STALE or pending.document_sha != plan.document_sha(document)
 
 
-def _drop(worker: Worker, pending: Intent | None) -> None:
-    """The order is again what the books say: a change that never went out is not needed any more."""
-    if pending is None or pending.state not in {PLANNED, REJECTED} or pending.first_sent_at is not None:
+def drop(worker: Worker, pending: Intent | None) -> None:
+    """The shop says again what the books say: a change that never arrived is not needed any more."""
+    if pending is None or not intents.may_replan(pending):
         return
     with writing(worker.engine) as tx:
         now = worker.clock.now()
@@ -162,7 +162,7 @@ def _plan_update(
         sync_token=str(row.get("SyncToken", "")),
         echoed_sha=echo.content_sha(row),
     )
-    _write_down(worker, draft)
+    write_down(worker, draft)
     result.keys.append(draft.key)
 
 
@@ -191,7 +191,8 @@ def _next_revision(document: Document, base: Intent, pending: Intent | None) -> 
     return max(document.revision, base.revision + 1)
 
 
-def _write_down(worker: Worker, draft: Draft) -> None:
+def write_down(worker: Worker, draft: Draft) -> None:
+    """Record a change; one of this key that never went out, or was refused, gets the new body."""
     now = worker.clock.now()
     with writing(worker.engine) as tx:
         old = intents.load(tx, worker.realm, [draft.key]).get(draft.key)
@@ -408,13 +409,16 @@ def done(intent: Intent, row: Row) -> bool:
         return echo.is_void(row)
     if intent.operation == "deactivate":
         return row.get("Active") is False
-    return str(row.get("SyncToken", "")) != intent.sync_token and echo.matches(intent, row)
+    if str(row.get("SyncToken", "")) == intent.sync_token:
+        return False
+    return echo.carries_fields(intent, row) if intent.entity in echo.CARDS else echo.matches(intent, row)
 
 
 def _overtaken(intent: Intent, row: Row) -> Verdict:
     """Somebody else wrote in between: harmless when the money is as we knew it, else a person decides."""
     before = intent.echoed_sha
-    if intent.operation == "deactivate" or (before and echo.content_sha(row) == before):
+    card = intent.entity in echo.CARDS
+    if card or (before and echo.content_sha(row) == before):
         said = {"cause": STALE, "fault_message": "it was touched in QuickBooks meanwhile and is read again"}
         return Verdict(REJECTED, "stale", said)
     said = {

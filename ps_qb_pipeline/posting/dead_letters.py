@@ -1,18 +1,18 @@
 """Dead letters: everything that needs a person, grouped by what is wrong.
 
 What lives here: collecting them with plain words and the way out, replaying them under their own keys,
-accepting what QuickBooks stored, and telling each cause once. What does not: printing (``cli``) and the
-sending of what was replayed (the next ``post``).
+and accepting what QuickBooks stored. What does not: printing (``cli``), telling each cause once
+(``orchestration.alerts``) and the sending of what was replayed (the next ``post``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine
 
 from ps_qb_pipeline.accounting.findings import CODES
 from ps_qb_pipeline.errors import BooksFault, SettingsError
@@ -41,7 +41,6 @@ from ps_qb_pipeline.state.intents import (
     VOIDED,
     Intent,
 )
-from ps_qb_pipeline.state.tables import alerts
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,33 +416,3 @@ def _realm(store: Engine, connection: str) -> str:
     if known is None:
         raise SettingsError("is not registered yet; run the pipeline once", where=f"connection {connection}")
     return known.realm
-
-
-# -- alerts ------------------------------------------------------------------------------------
-
-
-def alert(
-    store: Engine, connection: str, tell: Callable[[Cause], None], *, clock: Clock | None = None
-) -> list[str]:
-    """Tell every cause that has appeared since it was last empty, once; returns the codes that were told.
-
-    A cause is marked as told after ``tell`` returned, so a failing messenger is asked again next time.
-    """
-    clock = clock or SystemClock()
-    causes = {cause.code: cause for cause in collect(store, connection)}
-    with writing(store) as tx:
-        known = {
-            row.cause: row.told_at
-            for row in tx.execute(select(alerts).where(alerts.c.connection == connection))
-        }
-        over = [code for code in known if code not in causes]
-        tx.execute(delete(alerts).where(alerts.c.connection == connection, alerts.c.cause.in_(over)))
-        for code in sorted(causes.keys() - known.keys()):
-            tx.execute(insert(alerts).values(connection=connection, cause=code, first_seen=clock.now()))
-    told = [code for code in sorted(causes) if known.get(code) is None]
-    for code in told:
-        tell(causes[code])
-        mark = update(alerts).where(alerts.c.connection == connection, alerts.c.cause == code)
-        with writing(store) as tx:
-            tx.execute(mark.values(told_at=clock.now()))
-    return told

@@ -26,8 +26,12 @@ ONE_PER_SOURCE = frozenset({"sale", "payment", "refund"})
 NUMBER_FIELD = {"Payment": "PaymentRefNum"}
 """Where an entity keeps our number; DocNumber unless named here."""
 
-NO_NUMBER = frozenset({"Customer", "Item", "Transfer"})
-NO_TOTAL = frozenset({"Customer", "Item", "JournalEntry"})
+CARDS = frozenset({"Customer", "Item"})
+NO_NUMBER = CARDS | {"Transfer"}
+NO_TOTAL = CARDS | {"JournalEntry"}
+
+MASKED = frozenset({"PrimaryTaxIdentifier"})
+"""Fields that QuickBooks shows masked: nobody can tell whether a person changed them."""
 
 
 def identity(note: object) -> tuple[tuple[str, str], ...]:
@@ -135,6 +139,23 @@ def matches(intent: Intent, row: Row) -> bool:
     wanted.pop("TotalAmt", None)
     wanted.pop("Tax", None)
     return all(stored.get(name) == value for name, value in wanted.items() if value not in ("", None))
+
+
+def carries_fields(intent: Intent, row: Row) -> bool:
+    """Whether a card holds every field that an update of it named."""
+    named = json.loads(intent.body).items()
+    return all(says(row.get(name), meant) for name, meant in named if name not in MASKED | _HEAD)
+
+
+_HEAD = frozenset({"Id", "SyncToken", "sparse"})
+
+
+def says(now: Any, meant: Any) -> bool:
+    """Whether a stored field holds what was meant; QuickBooks adds parts of its own to addresses."""
+    if isinstance(meant, dict):
+        parts = now if isinstance(now, dict) else {}
+        return all(says(parts.get(name), part) for name, part in meant.items())
+    return (now or "") == (meant or "")
 
 
 def content_sha(row: Mapping[str, Any]) -> str:

@@ -8,23 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Customer, Item, to_json
 from ps_qb_pipeline.errors import PipelineError
+from ps_qb_pipeline.posting import echo, plan
+from ps_qb_pipeline.posting.changing import STALE, read_many, write_down
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.ports import NamesPort, Rendering, Row
 from ps_qb_pipeline.posting.settling import address_of
 from ps_qb_pipeline.posting.worker import WAITS, Waiting, Worker
 from ps_qb_pipeline.quickbooks import query
+from ps_qb_pipeline.quickbooks.texts import canonical
 from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.audit import AuditEntry
 from ps_qb_pipeline.state.database import reading, writing
 from ps_qb_pipeline.state.identities import Identity
 from ps_qb_pipeline.state.intents import CONFIRMED, PLANNED, REJECTED, Draft, Intent
+
+
+class _Retired(NamedTuple):
+    """A deactivated card, the reactivation that is already under way, and the next free revision."""
+
+    closed: Intent
+    back: Intent | None
+    revision: int
+
 
 Kind = Literal["Customer", "Item"]
 Party = Customer | Item
@@ -62,12 +74,14 @@ def resolve(
         history = intents.of_sources(tx, worker.realm, map(_source(kind), unique), bodies=False)
     result.ids.update((key, identity.qbo_id) for key, identity in decided.items())
     started = {one.source_id for found in history.values() for one in found if one.state != intents.DROPPED}
+    retired = _retired(history.values())
     unknown = [party for key, party in unique.items() if key not in decided]
     first, followers = _leaders(unknown)
     _adopt(worker, kind, [party for party in first if party.key not in started], result)
     missing = [party for party in first if party.key not in result.ids]
     if create:
-        _create(worker, kind, missing, names, render, result)
+        _create(worker, kind, [party for party in missing if party.key not in retired], names, render, result)
+        _reactivate(worker, {one.key: retired[one.key] for one in missing if one.key in retired}, result)
     else:
         unmapped = {party.key: _absent(ITEM_UNMAPPED, party.key) for party in missing}
         result.missing.update(unmapped)
@@ -285,6 +299,74 @@ def _create(
             result.created.append(party.key)
         else:
             result.missing[party.key] = _absent(WAITS, party.key)
+
+
+def _retired(histories: Iterable[Sequence[Intent]]) -> dict[str, _Retired]:
+    """Cards of ours that an undo deactivated and nothing has brought back since, by key."""
+    found: dict[str, _Retired] = {}
+    for history in histories:
+        base, pending, closed = plan.standing(history)
+        if base is None and closed is not None:
+            back = pending if pending is not None and pending.operation == "update" else None
+            revision = max(one.revision for one in history) + 1
+            found[closed.source_id] = _Retired(closed, back, revision)
+    return found
+
+
+def _reactivate(worker: Worker, cards: Mapping[str, _Retired], result: Parties) -> None:
+    """Bring deactivated cards of ours back to use: their names are taken, so that no others can be made."""
+    fresh = {key: one for key, one in cards.items() if one.back is None or _is_open(one.back)}
+    with reading(worker.engine) as tx:
+        whole = intents.load(tx, worker.realm, [one.closed.key for one in fresh.values()])
+    rows = read_many(worker, list(whole.values()))
+    keys = {key: one.back.key for key, one in cards.items() if one.back is not None}
+    for key, (closed, back, revision) in fresh.items():
+        row = rows.get(closed.key)
+        if row is None:
+            said = f"{key} (id {closed.qbo_id}) was deleted in QuickBooks by a person"
+            result.missing[key] = Waiting("QBO_DELETED", said)
+            keys.pop(key, None)
+            continue
+        draft = _reactivation(whole[closed.key], row, back.revision if back is not None else revision)
+        write_down(worker, draft)
+        keys[key] = draft.key
+    drive(worker, keys.values())
+    with reading(worker.engine) as tx:
+        after = intents.load(tx, worker.realm, keys.values(), bodies=False)
+    for key, intent_key in keys.items():
+        if after[intent_key].state == CONFIRMED:
+            result.ids[key] = after[intent_key].qbo_id
+        else:
+            result.missing[key] = _absent(WAITS, key)
+
+
+def _is_open(back: Intent) -> bool:
+    """Whether a reactivation may be written anew: it never went out, or somebody touched the card meanwhile."""
+    return intents.may_replan(back) and (back.state != REJECTED or back.cause == STALE)
+
+
+def _reactivation(closed: Intent, row: Row, revision: int) -> Draft:
+    token = str(row.get("SyncToken", ""))
+    return Draft(
+        key=f"{closed.source_key}|{revision}",
+        operation="update",
+        entity=closed.entity,
+        role=closed.role,
+        source_id=closed.source_id,
+        revision=revision,
+        doc_number=None,
+        source_key=closed.source_key,
+        order_key="",
+        document=closed.document,
+        document_sha=closed.document_sha,
+        amount=Decimal(0),
+        currency=closed.currency,
+        body=canonical({"Id": closed.qbo_id, "SyncToken": token, "sparse": True, "Active": True}),
+        target_id=closed.qbo_id,
+        target_key=closed.key,
+        sync_token=token,
+        echoed_sha=echo.content_sha(row),
+    )
 
 
 def _absent(code: str, key: str) -> Waiting:

@@ -125,8 +125,7 @@ def draft(document: Document, body: bytes, hashed: Hashed = document_sha) -> Dra
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where one source stands: ``base`` is in the books, ``pending`` is under way, ``closed`` was and is gone."""
 
     base: Intent | None = None

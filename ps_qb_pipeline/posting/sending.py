@@ -236,7 +236,7 @@ def judge(worker: Worker, intent: Intent, outcome: Reply | Fault | None) -> Verd
     if outcome is None:
         return Verdict(UNKNOWN, "the answer does not mention it", {})
     if isinstance(outcome, Fault):
-        return _judge_fault(worker, outcome)
+        return _judge_fault(worker, intent, outcome)
     row = entity_of(outcome.body, intent.entity)
     if not row.get("Id"):
         return Verdict(UNKNOWN, "the answer holds no id", {"intuit_tid": outcome.intuit_tid})
@@ -258,7 +258,7 @@ def judge_row(intent: Intent, row: Row, *, tid: str, now: Any, adopted: bool = F
     return Verdict(CONFIRMED, ADOPTED if adopted else "confirmed", {**changes, "confirmed_at": now})
 
 
-def _judge_fault(worker: Worker, fault: Fault) -> Verdict:
+def _judge_fault(worker: Worker, intent: Intent, fault: Fault) -> Verdict:
     rule = faults.worst(fault)
     first = fault.errors[0] if fault.errors else None
     changes = {
@@ -274,7 +274,9 @@ def _judge_fault(worker: Worker, fault: Fault) -> Verdict:
     if rule.code == "3001":
         worker.paused_until = worker.clock.now() + timedelta(seconds=60)
         return _not_sent(worker, "throttled", 60.0)
-    if rule.outcome_unknown or rule.action == "retry":
+    # That a number or a name is taken may be our own lost creation; a change of ours cannot have taken it.
+    taken = rule.code in {"6140", "6240"} and intent.operation != "create"
+    if (rule.outcome_unknown and not taken) or rule.action == "retry":
         return Verdict(UNKNOWN, f"code {fault.code}", changes)
     return Verdict(REJECTED, f"code {fault.code}", changes)
 
@@ -343,7 +345,9 @@ def _entry(worker: Worker, moved: Intent, sent: Intent, verdict: Verdict) -> Aud
 
 def _follow(worker: Worker, tx: Connection, confirmed: Sequence[Intent]) -> None:
     """What confirmed writes change beside their own intents."""
-    cards = [one for one in confirmed if one.operation == "create" and one.role in {"customer", "item"}]
+    # An update of a card may bring one back that an undo had deactivated and forgotten.
+    written = [one for one in confirmed if one.operation in {"create", "update"}]
+    cards = [one for one in written if one.role in {"customer", "item"}]
     identities.remember(
         tx,
         worker.realm,

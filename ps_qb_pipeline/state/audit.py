@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
-from ps_qb_pipeline.state.tables import audit
+from ps_qb_pipeline.state.tables import audit, audit_head
 
 GENESIS = "0" * 64
 
@@ -66,6 +66,9 @@ def append(tx: Connection, *entries: AuditEntry) -> str:
         rows.append({**_columns(entry), "at": entry.at, "seq": seq, "previous": previous, "hash": head})
     if rows:
         tx.execute(insert(audit), rows)
+        ends = {"seq": seq, "hash": head}
+        if not tx.execute(update(audit_head).values(**ends)).rowcount:
+            tx.execute(insert(audit_head).values(**ends))
     return str(head)
 
 
@@ -100,13 +103,14 @@ def _entry(row: object) -> AuditEntry:
 
 
 def verify(tx: Connection, *, anchors: dict[int, str] | None = None) -> ChainVerdict:
-    """Whether the chain is whole from its first row to its last.
+    """Whether the chain is whole from its first row to its last, which is noted apart from it.
 
     ``anchors`` are heads known from elsewhere by sequence number (a signed report holds them): they
-    also uncover a chain that was cut off at its end or written anew from the start.
+    also uncover a chain that was written anew from the start, or cut at its end together with that note.
     """
-    wanted = dict(anchors or {})
-    head, seq = GENESIS, 0
+    wanted = {row.seq: row.hash for row in tx.execute(select(audit_head))} | dict(anchors or {})
+    last = max(wanted, default=0)
+    head, seq, why = GENESIS, 0, ""
     for row in tx.execute(select(audit).order_by(audit.c.seq)).mappings():
         seq += 1
         if row["seq"] != seq:
@@ -121,4 +125,6 @@ def verify(tx: Connection, *, anchors: dict[int, str] | None = None) -> ChainVer
     if wanted:
         missing = min(wanted)
         return ChainVerdict(seq, head, missing, f"row {missing} was anchored and is missing")
-    return ChainVerdict(seq, head, None)
+    if seq > last:
+        why = f"the chain should end at row {last}"
+    return ChainVerdict(seq, head, last + 1 if why else None, why)

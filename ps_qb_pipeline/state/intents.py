@@ -205,11 +205,13 @@ def of_sources(
     return found
 
 
-def of_orders(tx: Connection, realm: str, order_keys: Iterable[str]) -> dict[str, list[Intent]]:
-    """All intents of these orders by order key."""
+def of_orders(
+    tx: Connection, realm: str, order_keys: Iterable[str], *, bodies: bool = True
+) -> dict[str, list[Intent]]:
+    """All intents of these orders by order key; ``bodies`` as in ``load``."""
     found: dict[str, list[Intent]] = {}
     for chunk in _chunks(order_keys):
-        query = select(*_WHOLE).where(intents.c.realm == realm, intents.c.order_key.in_(chunk))
+        query = _selected(bodies=bodies).where(intents.c.realm == realm, intents.c.order_key.in_(chunk))
         for intent in map(_intent, tx.execute(query)):
             found.setdefault(intent.order_key, []).append(intent)
     return found

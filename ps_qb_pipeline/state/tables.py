@@ -261,6 +261,14 @@ audit = Table(
     Column("hash", Text, nullable=False, unique=True),
 )
 
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=False),
+    Column("hash", Text, nullable=False),
+)
+"""One row: where the chain ends. A chain that was cut at its end is shorter than this."""
+
 tokens = Table(
     "tokens",
     metadata,
@@ -299,16 +307,6 @@ books_meter = Table(
     Column("cdc", Integer, nullable=False),
     Column("writes", Integer, nullable=False),
     PrimaryKeyConstraint("realm", "month"),
-)
-
-alerts = Table(
-    "alerts",
-    metadata,
-    Column("connection", Text, nullable=False),
-    Column("cause", Text, nullable=False),
-    Column("first_seen", UtcTime, nullable=False),
-    Column("told_at", UtcTime),
-    PrimaryKeyConstraint("connection", "cause"),
 )
 
 confirmations = Table(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,10 +14,13 @@ import yaml
 
 from ps_qb_pipeline.cli import sandboxes
 from ps_qb_pipeline.orchestration import steps
+from ps_qb_pipeline.orchestration.alert_facts import History, gather
+from ps_qb_pipeline.orchestration.alerts import Notice, decide, troubles
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.posting import dead_letters
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.posting.protocol import PostingResult, post
+from ps_qb_pipeline.settings import AlertSettings
 from ps_qb_pipeline.state.clock import SystemClock
 from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline.validation.rules import load_contracts
@@ -51,6 +54,13 @@ class StoryClock(SystemClock):
         return self.moment
 
 
+class Untroubled:
+    """No run has failed."""
+
+    def history(self, _connection: str) -> History:
+        return History()
+
+
 @dataclass
 class Business:
     """A shop whose orders so far are history, its company, and what both can be told."""
@@ -61,6 +71,7 @@ class Business:
     regular: int = 0
     """A customer, and below a product, that the books know."""
     seller: str = ""
+    told: Sequence[Notice] = ()
 
     @property
     def runtime(self) -> Runtime:
@@ -105,10 +116,16 @@ class Business:
         return {one.code: one for one in dead_letters.collect(self.runtime.engine, NAME)}
 
     def alerts(self) -> list[str]:
-        """The causes that a person is told of now."""
-        told: list[str] = []
-        dead_letters.alert(self.runtime.engine, NAME, lambda cause: told.append(cause.code))
-        return told
+        """The causes that a person is told of now, at noon."""
+        runtime, noon = self.runtime, datetime(2026, 6, 1, 12, tzinfo=UTC)
+        found = [
+            one
+            for one in troubles(gather(runtime, Untroubled()), AlertSettings(), noon)
+            if "dead:" in one.key
+        ]
+        decision = decide(found, self.told, AlertSettings(), noon, "UTC")
+        self.told = decision.notices
+        return [message.key.removeprefix("dead:") for message in decision.messages if message.kind == "alert"]
 
     def set_items(self, how: str) -> None:
         file = self.place.root / "defs" / NAME / "defs.yaml"

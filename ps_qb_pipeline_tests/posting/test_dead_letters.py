@@ -1,4 +1,4 @@
-"""What needs a person is grouped, explained, told once and replayed under its own key."""
+"""What needs a person is grouped, explained and replayed under its own key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from ps_qb_pipeline.errors import PipelineError, SettingsError
-from ps_qb_pipeline.posting.dead_letters import Cause, accept, alert, collect, replay, summary
+from ps_qb_pipeline.errors import SettingsError
+from ps_qb_pipeline.posting.dead_letters import accept, collect, replay, summary
 from ps_qb_pipeline.state import intents
 from ps_qb_pipeline.state.audit import entries, verify
 from ps_qb_pipeline.state.database import reading
@@ -132,45 +132,6 @@ def test_a_mismatch_that_a_person_repaired_or_removed_is_settled_by_a_replay() -
     done = replay(bench.store, "boutique", by="ada", run_id="r", cause="QBO_RECALCULATED", books=bench.books)
     assert done.settled == ["1|sale|1|0"]
     assert bench.post(sale(1)).present == ["1|sale|1|0"]
-
-
-def test_each_cause_is_told_once_until_it_comes_back() -> None:
-    """Alerts are once a cause: not once a record, not once a run, and again after it was mended."""
-    bench = Bench()
-    item_id = deactivated(bench)
-    told: list[str] = []
-
-    def tell(cause: Cause) -> None:
-        told.append(f"{cause.code} {len(cause.letters)}")
-
-    goods = [item(1), item(2)]
-    bench.post(sale(2, what=2), sale(3, what=2), items=goods)
-    alert(bench.store, "boutique", tell, clock=bench.clock)
-    bench.post(sale(4, what=2), items=goods)
-    alert(bench.store, "boutique", tell, clock=bench.clock)
-    assert told == ["QBO-2500 2"]
-    bench.company.edit("Item", item_id, Active=True)
-    replay(bench.store, "boutique", by="ada", run_id="r", cause="QBO-2500")
-    bench.post(*(sale(order, what=2) for order in (2, 3, 4)), items=goods)
-    alert(bench.store, "boutique", tell, clock=bench.clock)
-    bench.company.edit("Item", item_id, Active=False)
-    bench.post(sale(5, what=2), items=goods)
-    alert(bench.store, "boutique", tell, clock=bench.clock)
-    assert told == ["QBO-2500 2", "QBO-2500 1"]
-
-
-def test_a_messenger_that_fails_is_asked_again() -> None:
-    """A cause counts as told only after the telling worked."""
-    bench = Bench()
-    deactivated(bench)
-    bench.post(sale(2, what=2), items=[item(1), item(2)])
-
-    def broken(_cause: Cause) -> None:
-        raise PipelineError("mail server down")
-
-    with pytest.raises(PipelineError):
-        alert(bench.store, "boutique", broken, clock=bench.clock)
-    assert alert(bench.store, "boutique", lambda _: None, clock=bench.clock) == ["QBO-2500"]
 
 
 def test_an_invalid_mail_address_is_one_dead_letter_and_the_rest_goes_on() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from ps_qb_pipeline.accounting.documents import Line, from_json
 from ps_qb_pipeline.errors import SettingsError
 from ps_qb_pipeline.posting.ports import Pace
-from ps_qb_pipeline.posting.undo import UndoPlan, UndoResult, plan_undo, shown, undo
+from ps_qb_pipeline.posting.undo import UndoResult, plan_undo, undo
+from ps_qb_pipeline.posting.undo_plan import UndoPlan, shown
 from ps_qb_pipeline.state.audit import entries, verify
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline_tests.faults.shop import RENDERING, Names, customer, item, payment, refund, sale
@@ -150,3 +152,132 @@ def test_a_run_that_wrote_nothing_is_an_error() -> None:
     """A misspelt run is not silently nothing."""
     with pytest.raises(SettingsError, match="wrote nothing"):
         planned(Bench(), "no-such-run")
+
+
+def test_what_a_later_run_hung_on_a_document_keeps_it_until_both_are_undone() -> None:
+    """An invoice with a later run's payment on it stays; undoing both runs takes both, the payment first."""
+    bench = Bench()
+    invoice = sale(1, type="Invoice")
+    bench.post(invoice)
+    bench.post(invoice, payment(7, invoice))
+    found = planned(bench, "run-1")
+    assert found.counts() == {"leave": 3}
+    assert "run-2" in found.steps[0].why
+    done = take_back(bench, "run-1")
+    assert (done.voided, bench.numbers()) == ([], ["PS1-1", "PS1-P7"])
+    assert "PS1-P7" in done.left["1|sale|1|0"]
+    assert take_back(bench, "run-1", "run-2").voided == ["1|payment|7|0", "1|sale|1|0"]
+    assert bench.numbers() == []
+
+
+def test_a_later_adjustment_keeps_the_document_that_it_stands_beside() -> None:
+    """Without the receipt, the later run's adjustment of it would be wrong money alone."""
+    bench = Bench()
+    bench.post(sale(1))
+    beside = replace(
+        sale(1, "5.00"), key="1|adjustment|1|1", role="adjustment", revision=1, doc_number="PS1-1-A1"
+    )
+    bench.post(sale(1), beside)
+    done = take_back(bench, "run-1")
+    assert done.voided == []
+    assert "PS1-1-A1" in done.left["1|sale|1|0"]
+    assert bench.numbers() == ["PS1-1", "PS1-1-A1"]
+    assert take_back(bench, "run-2").voided == ["1|adjustment|1|1"]
+    assert take_back(bench, "run-1").voided == ["1|sale|1|0"]
+
+
+def test_what_a_person_changed_keeps_what_it_hangs_on_too() -> None:
+    """A refund that a person edited stays, and so does the receipt that it refunds."""
+    bench = Bench()
+    bench.post(sale(2), refund(3, sale(2), "40.00"))
+    (row,) = bench.company.table("RefundReceipt").values()
+    bench.company.edit("RefundReceipt", row["Id"], Line=[{**row["Line"][0], "Amount": Decimal(1)}])
+    assert planned(bench, "run-1").counts() == {"leave": 4}
+    done = take_back(bench, "run-1")
+    assert (done.voided, bench.numbers()) == ([], ["PS1-2", "PS1-R3"])
+
+
+def test_what_quickbooks_stored_otherwise_is_taken_back_too() -> None:
+    """A mismatch is in the books, so that an undo that left it would not be exact."""
+    bench = Bench()
+    bench.company.recalculate = lambda entity, _row: entity == "SalesReceipt"
+    assert bench.post(sale(1)).mismatched == ["1|sale|1|0"]
+    bench.company.recalculate = None
+    assert planned(bench, "run-1").counts() == {"void": 1, "deactivate": 2}
+    assert take_back(bench, "run-1").voided == ["1|sale|1|0"]
+    assert bench.numbers() == []
+
+
+def test_what_may_be_on_its_way_is_named_and_taken_back_later() -> None:
+    """Nobody knows yet whether a lost receipt arrived: the undo says so, and the next one finds out."""
+    bench = Bench(honour_requestid=False)
+    bench.post()
+    bench.kinds = {"create"}
+    bench.faults = ["late_commit"]
+    bench.post(sale(1), run_id="lost")
+    done = take_back(bench, "lost", pace=Pace())
+    assert (done.unfinished, done.voided) == (["1|sale|1|0"], [])
+    bench.settle()
+    assert take_back(bench, "lost").voided == ["1|sale|1|0"]
+    assert bench.numbers() == []
+
+
+def test_a_journal_entry_is_reversed_on_its_own_day() -> None:
+    """QuickBooks voids no journal entry: the opposite of the same day leaves every balance as it was."""
+    bench = Bench()
+    sides = (
+        Line(kind="account", item="sku:MUG-1", amount=Decimal(3), account="Fees", posting="debit"),
+        Line(kind="account", item="sku:MUG-1", amount=Decimal(3), account="Clearing", posting="credit"),
+    )
+    fee = replace(
+        sale(1, "3.00"), key="1|fee|9|0", role="fee", source_id="9", type="JournalEntry", order_id=0,
+        doc_number="PSF-9", lines=sides, taxes=(), total=Decimal(3), total_tax=Decimal(0),
+    )  # fmt: skip
+    bench.post(fee)
+    assert planned(bench, "run-1").counts() == {"reverse": 1, "leave": 2}
+    assert take_back(bench, "run-1").reversed == ["1|fee|9|0"]
+    made = bench.intent("1|adjustment|undo-fee-9|0")
+    again = from_json(made.document)
+    assert (again.type, again.txn_date, again.doc_number) == ("JournalEntry", fee.txn_date, "PSF-9-U")
+    assert [line.posting for line in again.lines] == ["credit", "debit"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def cut_short(bench: Bench, *, after: int) -> bool:
+    """Undo the first run and die at the n-th step; False when it came to its end before."""
+    left = iter(range(after))
+
+    def step(_name: str) -> None:
+        if next(left, None) is None:
+            raise Killed
+
+    try:
+        take_back(bench, "run-1", step=step)
+    except Killed:
+        return True
+    return False
+
+
+def test_an_undo_may_be_cut_short_at_any_step_and_called_again() -> None:
+    """Wherever it died: called again everything is void once, cards are inactive, and nothing was written twice."""
+    number = 0
+    while True:
+        bench = Bench(honour_requestid=False)
+        day(bench)
+        cut = cut_short(bench, after=number)
+        bench.settle()
+        done = take_back(bench, "run-1")
+        assert (done.left, done.unfinished, bench.numbers()) == ({}, [], [])
+        versions = {
+            row["SyncToken"] for entity in bench.company.rows for row in bench.company.table(entity).values()
+        }
+        assert versions == {"1"}, number
+        with reading(bench.store) as tx:
+            assert verify(tx).good
+        if not cut:
+            break
+        number += 1
+    assert number >= 15

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
 
-from ps_qb_pipeline.state.audit import AuditEntry, append, entries, verify
+from ps_qb_pipeline.state.audit import AuditEntry, append, entries, seal, verify
 from ps_qb_pipeline.state.database import open_control_plane, reading, writing
+from ps_qb_pipeline.state.tables import audit
 
 AT = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -52,6 +56,50 @@ def test_tampering_is_found_where_it_was_done(tampering: str) -> None:
         verdict = verify(tx)
     assert not verdict.good
     assert verdict.broken_at == 3
+
+
+@pytest.mark.parametrize("kept", [0, 4])
+def test_a_chain_that_was_cut_at_its_end_is_found(kept: int) -> None:
+    """The last row, or all of them, are missed even where nobody kept an anchor."""
+    engine = chain(5)
+    with writing(engine) as tx:
+        tx.execute(text("delete from audit where seq > :kept"), {"kept": kept})
+    with reading(engine) as tx:
+        verdict = verify(tx)
+    assert (verdict.good, verdict.entries, verdict.broken_at) == (False, kept, 5)
+
+
+def test_a_row_that_somebody_added_by_hand_is_found() -> None:
+    """Sealed rightly, it still stands behind the end of the chain."""
+    engine = chain(2)
+    forged = AuditEntry(AT, "boutique", "pipeline", "create", "sale 99")
+    with writing(engine) as tx:
+        head = verify(tx).head
+        values = {name: getattr(forged, name) for name in AuditEntry.__dataclass_fields__}
+        tx.execute(insert(audit).values(**values, seq=3, previous=head, hash=seal(3, forged, head)))
+    with reading(engine) as tx:
+        assert verify(tx).broken_at == 3
+
+
+def test_two_writers_make_one_chain(tmp_path: Path) -> None:
+    """Rows of two processes follow each other without a gap, and each process continues where the other ended."""
+    engines = [open_control_plane(f"sqlite:///{tmp_path / 'control.sqlite'}") for _ in range(2)]
+
+    def write(engine: Engine, who: str) -> None:
+        for number in range(25):
+            with writing(engine) as tx:
+                append(tx, AuditEntry(AT, "boutique", who, "create", f"sale {number}"))
+
+    writers = [Thread(target=write, args=(engine, f"w{n}")) for n, engine in enumerate(engines)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join()
+    with reading(engines[0]) as tx:
+        verdict = verify(tx)
+        actors = Counter(entry.actor for _, entry in entries(tx))
+    assert (verdict.good, verdict.entries) == (True, 50)
+    assert actors == {"w0": 25, "w1": 25}
 
 
 def test_an_anchor_uncovers_a_chain_that_was_cut_or_rewritten() -> None:

@@ -9,15 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, inspect, select, text
 
 from ps_qb_pipeline.errors import Busy, StorageError
+from ps_qb_pipeline.state.audit import GENESIS, AuditEntry, append, seal, verify
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import connect, open_control_plane, reading, writing
 from ps_qb_pipeline.state.migrations import upgrade
-from ps_qb_pipeline.state.tables import cursors, metadata
+from ps_qb_pipeline.state.tables import audit, cursors, metadata
 
 
 def url(path: Path) -> str:
@@ -49,6 +51,25 @@ def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
     Cursors(open_control_plane(url(path))).commit("boutique", "orders", {"id": 7})
     assert Cursors(open_control_plane(url(path))).get("boutique", "orders") == {"id": 7}
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_chain_that_an_older_release_began_goes_on(tmp_path: Path) -> None:
+    """The upgrade notes where the audit chain ends, so that it verifies, is continued, and is missed when cut."""
+    engine = connect(url(tmp_path / "c.sqlite"))
+    first = AuditEntry(datetime(2026, 3, 2, tzinfo=UTC), "boutique", "pipeline", "create", "sale 1")
+    with writing(engine) as tx:
+        command.upgrade(upgrade.config(tx), "0006")
+        values = {name: getattr(first, name) for name in AuditEntry.__dataclass_fields__}
+        tx.execute(insert(audit).values(**values, seq=1, previous=GENESIS, hash=seal(1, first, GENESIS)))
+        tx.execute(text("insert into alerts values ('boutique', 'QBO-2210', '2026-03-02', null)"))
+    engine = open_control_plane(url(tmp_path / "c.sqlite"))
+    with writing(engine) as tx:
+        assert verify(tx).good
+        append(tx, first)
+        assert verify(tx).entries == 2
+        tx.execute(text("delete from audit"))
+        assert verify(tx).broken_at == 2
+    assert not inspect(engine).has_table("alerts")
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
