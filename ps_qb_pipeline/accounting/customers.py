@@ -7,12 +7,9 @@ a name. What does not: looking cards up in the books (``posting``). Cards hold p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 
 from ps_qb_pipeline.accounting.documents import Customer, PostalAddress
-from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.shop import Address, Order, Person
 
@@ -110,35 +107,3 @@ def layout(address: Address | None) -> PostalAddress | None:
         subdivision=region,
         country=address.country,
     )
-
-
-def give_names(cards: Iterable[Customer], taken: Mapping[str, str]) -> tuple[list[Customer], list[Finding]]:
-    """The cards with names that are unique in the company, and a finding for each suffix given.
-
-    ``taken`` maps names in lower case (of customers, vendors and employees alike) to the key of the
-    card that bears it, or to nothing. The suffix comes from the card itself, so it is the same in
-    every run: the card with the lowest number keeps the plain name.
-    """
-    owners = dict(taken)
-    named: list[Customer] = []
-    findings: list[Finding] = []
-    for entry in sorted(cards, key=lambda one: (min(one.source_ids, default=0), one.key)):
-        owner = owners.get(entry.display_name.lower())
-        if owner is not None and owner != entry.key:
-            number = min(entry.source_ids, default=0)
-            name = clean_name(entry.display_name, f" (C{number})")
-            if owners.get(name.lower(), entry.key) != entry.key:
-                name = clean_name(
-                    entry.display_name, f" ({hashlib.sha256(entry.key.encode()).hexdigest()[:8]})"
-                )
-            findings.append(
-                Finding(
-                    "CUSTOMER_NAME_CLASH", "customer", number, 0, message=f"customer {number} got a suffix"
-                )
-            )
-            renamed = replace(entry, display_name=name)
-        else:
-            renamed = entry
-        owners[renamed.display_name.lower()] = renamed.key
-        named.append(renamed)
-    return named, findings

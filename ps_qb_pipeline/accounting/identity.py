@@ -10,7 +10,6 @@ import base64
 import hashlib
 import re
 from datetime import date
-from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Document, noted, to_json
 from ps_qb_pipeline.accounting.policy import Policy
@@ -18,24 +17,6 @@ from ps_qb_pipeline.accounting.shop import Order
 
 DOC_NUMBER_LENGTH = 21
 """QuickBooks refuses longer document numbers."""
-
-_NOTE = re.compile(
-    r"ps:\{v:1,i:(?P<installation>\d+),s:(?P<shop>\d+),o:(?P<order>\d+),ref:(?P<reference>[^,}]*),"
-    r"rev:(?P<revision>\d+),role:(?P<role>[a-z]+),id:(?P<source>[^,}]*),h:(?P<hash>[0-9a-f]{16})"
-    r"(?:,run:(?P<run>[^,}]*))?\}"
-)
-
-
-class Note(NamedTuple):
-    """What the machine line of a private note says."""
-
-    key: str
-    id_shop: int
-    order_id: int
-    reference: str
-    hash: str
-    run: str
-
 
 def document_key(policy: Policy, role: str, source_id: str | int, revision: int = 0) -> str:
     """``installation|role|source id|revision``: the identity of a document."""
@@ -133,19 +114,3 @@ def with_note(document: Document) -> Document:
         f"rev:{revision},role:{role},id:{source},h:{body_hash(document)}}}"
     )
     return noted(document, note)
-
-
-def read_note(text: str) -> Note | None:
-    """What the machine line in ``text`` says, wherever it stands; None when there is none."""
-    found = _NOTE.search(text or "")
-    if not found:
-        return None
-    key = "|".join(found.group(name) for name in ("installation", "role", "source", "revision"))
-    return Note(
-        key,
-        int(found.group("shop")),
-        int(found.group("order")),
-        found.group("reference"),
-        found.group("hash"),
-        found.group("run") or "",
-    )

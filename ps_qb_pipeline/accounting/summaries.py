@@ -1,13 +1,12 @@
 """Daily summaries: the sales of a day in one document per shop, currency and clearing account.
 
-What lives here: which documents join a summary and what it says; the hash-frozen days. What does not:
+What lives here: which documents join a summary and what it says; the frozen days. What does not:
 the orders' own documents (``translate``). Invoices, refunds by credit memo and business customers stay
 per order.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Literal, NamedTuple
 from ps_qb_pipeline.accounting import forms, identity, items
 from ps_qb_pipeline.accounting.currency import home_amount
 from ps_qb_pipeline.accounting.documents import Customer, Document, Line, LineKind, TaxLine
-from ps_qb_pipeline.accounting.money import ZERO, to_minor
+from ps_qb_pipeline.accounting.money import ZERO
 from ps_qb_pipeline.accounting.policy import Accounts, Policy
 
 _SIX = Decimal("0.000001")
@@ -72,11 +71,6 @@ def is_over(day: date, now: datetime, policy: Policy) -> bool:
         days=1, hours=policy.summary_grace_hours
     )
     return now >= end
-
-
-def member_hash(keys: Iterable[str]) -> str:
-    """The hash that freezes a day's list of members."""
-    return hashlib.sha256("\n".join(sorted(keys)).encode()).hexdigest()[:16]
 
 
 def summarise(
@@ -289,12 +283,3 @@ def _account_of(kind: LineKind, accounts: Accounts) -> str:
         "deposit": accounts.customer_deposits,
     }
     return own.get(kind, accounts.income)
-
-
-def daily_total(documents: Iterable[Document], currency: str) -> Decimal:
-    """The signed total of documents: receipts less refunds, in ``currency``."""
-    total = ZERO
-    for document in documents:
-        if document.currency == currency:
-            total += -document.total if document.type == "RefundReceipt" else document.total
-    return to_minor(total, currency)

@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 NEEDED: dict[str, tuple[str, ...]] = {
     "accounts": ("name", "fully_qualified_name", "active", "account_type"),
     "items": ("name", "fully_qualified_name", "active", "sku"),
-    "customers": ("display_name", "fully_qualified_name", "active", "email", "currency", "job"),
+    "customers": ("display_name", "fully_qualified_name", "active"),
     "tax_codes": ("name", "active", "sales_tax_rates", "purchase_tax_rates"),
     "tax_rates": ("rate_value", "effective_tax_rates"),
     "payment_methods": ("name", "active"),
@@ -107,7 +107,6 @@ class References:
             for row in tables.get("items", ())
             if row.get("sku") and row.get("active") is not False
         }
-        self._emails = _by_email(tables.get("customers", ()))
         self._learnt: dict[tuple[str, str], str] = {}
         self._documents: dict[str, tuple[str, str]] = {}
 
@@ -145,28 +144,10 @@ class References:
             return found
         return self._id("Item", "items", key)
 
-    def find_item(self, sku: str, name: str) -> str | None:
-        """The id of the item that has this SKU, or without a SKU this name; None when there is none."""
-        if sku:
-            return self._skus.get(_folded(sku))
-        found = self._lists["items"].get(_folded(name))
-        return found.id if found and found.active else None
-
     def customer(self, key: str, name: str) -> str:
         """The id of a customer by the key that was learnt, else by display name."""
         learnt = self._learnt.get(("Customer", _folded(key))) if key else None
         return learnt or self._id("Customer", "customers", name)
-
-    def find_customer(self, email: str, name: str, currency: str) -> str | None:
-        """The active customer with this e-mail and currency, else with this display name and currency."""
-        by_email = self._emails.get((email.casefold().strip(), currency)) if email else None
-        if by_email:
-            return by_email
-        found = self._lists["customers"].get(_folded(name))
-        if found is None or not found.active:
-            return None
-        same = not self.multi_currency or (found.row.get("currency") or self.home_currency) == currency
-        return found.id if same else None
 
     def tax_code(self, name: str) -> str:
         """The id of a tax code; the US pseudo codes TAX and NON are ids themselves."""
@@ -284,15 +265,6 @@ def _index(rows: Iterable[Row]) -> dict[str, Named]:
         if name not in index and len(active or found) == 1:
             index[name] = (active or found)[0]
     return index
-
-
-def _by_email(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
-    found: dict[tuple[str, str], str] = {}
-    for row in sorted(rows, key=lambda row: (len(str(row["id"])), str(row["id"]))):
-        if row.get("email") and row.get("active") is not False and not row.get("job"):
-            key = (str(row["email"]).casefold().strip(), str(row.get("currency") or ""))
-            found.setdefault(key, str(row["id"]))
-    return found
 
 
 def _percentages(rate: Row) -> set[Decimal]:

@@ -15,7 +15,6 @@ from ps_qb_pipeline.reports.front import by_currency, front
 from ps_qb_pipeline.reports.ladder import ladders
 from ps_qb_pipeline.reports.method import METHOD
 from ps_qb_pipeline.reports.model import Report
-from ps_qb_pipeline.reports.story import OrderStory
 from ps_qb_pipeline.reports.table import NUMERIC, Column, Table, sums_of
 from ps_qb_pipeline.reports.words import show
 
@@ -101,11 +100,6 @@ def _parts(report: Report) -> dict[str, tuple[str, list[Table]]]:
         for anchor, (title, names) in _PARTS.items()
     }
     return {anchor: part for anchor, part in parts.items() if part[1]}
-
-
-def story_html(story: OrderStory) -> str:
-    """The page of one order alone."""
-    return _render("order.html", story=story)
 
 
 def write_html(report: Report, path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ps_qb_pipeline.accounting.customers import card, give_names, layout
+from ps_qb_pipeline.accounting.customers import card, layout
 from ps_qb_pipeline.accounting.items import identify
 from ps_qb_pipeline.accounting.shop import Address, Person
 from ps_qb_pipeline_tests.accounting.factory import FRANCE, QUEBEC, SHOP, detail, order, policy
@@ -54,23 +54,6 @@ def test_addresses_are_laid_out_for_the_books() -> None:
     assert (made.line1, made.line2, made.subdivision, made.country) == ("3 Rue", "Door 2", "QC", "CA")
     assert layout(None) is None
     assert layout(Address(address2="only a second line")).line1 == "only a second line"  # type: ignore[union-attr]
-
-
-def test_a_second_bearer_of_a_name_gets_the_same_suffix_every_time() -> None:
-    """The lower number keeps the plain name, in whatever order the cards come."""
-    first = card(order(customer=ADA), policy())
-    second = card(order(customer=Person(8, "ada", "sample", "other@example.test")), policy())
-    for cards in ([first, second], [second, first]):
-        named, findings = give_names(cards, {})
-        assert [one.display_name for one in named] == ["Ada Sample", "ada sample (C8)"]
-        assert [finding.code for finding in findings] == ["CUSTOMER_NAME_CLASH"]
-
-
-def test_names_of_vendors_and_employees_are_taken_too() -> None:
-    """QuickBooks keeps one list of names; our own card's name is not a clash."""
-    mine = card(order(customer=ADA), policy())
-    assert give_names([mine], {"ada sample": "vendor 3"})[0][0].display_name == "Ada Sample (C5)"
-    assert give_names([mine], {"ada sample": mine.key})[0][0].display_name == "Ada Sample"
 
 
 def test_items_are_named_by_sku() -> None:

@@ -309,20 +309,11 @@ def test_names_are_compared_as_quickbooks_does_and_inactive_rows_are_refused(nam
         names.account("Nowhere")
 
 
-def test_customers_are_found_by_mail_and_currency(names):
-    """One card per currency; the address is compared without regard to case."""
-    assert names.find_customer("ANN@example.org", "x", "EUR") == "20"
-    assert names.find_customer("ann@example.org", "x", "USD") == "21"
-    assert names.find_customer("", "ann", "EUR") == "20"
-    assert names.find_customer("", "ann", "GBP") is None
-
-
 def test_items_are_found_by_sku(names):
-    """A SKU finds its item whatever the item is called; without one the name does."""
+    """A SKU finds its item whatever the item is called."""
     assert names.item("sku:sku-1") == "11"
-    assert names.find_item("SKU-1", "other") == "11"
-    assert names.find_item("", "ps shipping") == "10"
-    assert names.find_item("SKU-7", "PS Shipping") is None
+    with pytest.raises(UnknownName):
+        names.item("sku:sku-7")
 
 
 def test_fees_and_payouts(names):

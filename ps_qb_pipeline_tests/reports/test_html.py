@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ps_qb_pipeline.reports.html import report_html, story_html, write_html
+from ps_qb_pipeline.reports.html import report_html, write_html
 from ps_qb_pipeline.reports.model import Report
 
 
@@ -83,14 +83,6 @@ def test_charts_say_in_words_what_they_show(page: str) -> None:
     figures = [attributes for tag, attributes in tags(page) if tag == "figure"]
     assert len(figures) >= 4
     assert all(attributes.get("aria-label") for attributes in figures)
-
-
-def test_an_order_has_a_page_of_its_own(report: Report) -> None:
-    """The story of one order as a page, its verdict and next step included."""
-    story = next(story for story in report.stories if story.order_id == 1004)
-    page = story_html(story)
-    assert "Open: QBO_DELETED, 30.00 EUR." in page
-    assert "What to do next" in page
 
 
 def test_the_file_is_written_where_asked(report: Report, tmp_path: Path) -> None:

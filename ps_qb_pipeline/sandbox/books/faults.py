@@ -84,11 +84,6 @@ def cannot_link(ident: str) -> Refusal:
     return _one("620", "Transaction ID cannot be linked", f"The transaction {ident} can't be linked.")
 
 
-def has_dependencies(what: str) -> Refusal:
-    """800: other objects depend on this one."""
-    return _one("800", "Cannot delete object", f"Dependencies must be deleted first: {what}")
-
-
 def unknown_object(name: str) -> Refusal:
     """2000: no such object name."""
     return _one(
@@ -192,11 +187,6 @@ def stale(name: str = "") -> Refusal:
     return _one("5010", "Stale Object Error", detail)
 
 
-def not_in_plan(feature: str) -> Refusal:
-    """5020: the company's plan lacks the feature."""
-    return _one("5020", "Permission Denied Error", f"Permission Denied Error : {feature}")
-
-
 def feature_off(feature: str) -> Refusal:
     """5030: the feature is switched off or does not exist in this country."""
     return _one("5030", "Feature Not Supported Error", f"Feature Not Supported Error : {feature}")
@@ -286,11 +276,6 @@ def tax_detail_not_applicable() -> Refusal:
 def too_deep() -> Refusal:
     """6180: more than five levels."""
     return _one("6180", "Sub Level Limit", "You can nest up to 5 levels", "ParentRef")
-
-
-def subscription_ended() -> Refusal:
-    """6190: the company's subscription has ended."""
-    return _one("6190", "Invalid Company Status Error", "The subscription period has ended or was cancelled.")
 
 
 def closed(*, password: bool) -> Refusal:

@@ -262,11 +262,3 @@ def void(company: Company, entity: Entity, body: Json) -> Json:
     company.write(entity, row, voided)
     company.note(entity.name, row.id, "Void")
     return company.find(entity.name, row.id) or voided
-
-
-def entity_named(name: str) -> Entity:
-    """Return the rules of an entity; refuse 2000 for a name that is none."""
-    entity = ENTITIES.get(name)
-    if entity is None:
-        raise faults.unknown_object(name)
-    return entity

@@ -188,12 +188,6 @@ def type_of(name: str) -> Type | None:
     return Type(name, fields, facts["entity"], facts["text"])
 
 
-@cache
-def entity_names() -> tuple[str, ...]:
-    """Return the names of all types that are objects of a company."""
-    return tuple(sorted(name for name, facts in _facts()["types"].items() if facts["entity"]))
-
-
 def check(name: str, body: Json, seen: Checked, path: str = "") -> Json:
     """Return ``body`` without empty values and with plain types; raise Refusal at the first misfit.
 

@@ -7,7 +7,6 @@ sanitised, an empty JSON list is ``[]``). What does not: which rows (``search``)
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -334,8 +333,3 @@ def root(shop_name: str, base: str, rights: Mapping[str, frozenset[str]]) -> str
         parts.append(f"</{resource.name}>\n")
     parts.append("</api>\n")
     return document("".join(parts))
-
-
-def printable(text: str) -> str:
-    """The text without anything that XML 1.0 forbids; used where the core itself cleans."""
-    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)

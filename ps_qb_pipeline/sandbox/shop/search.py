@@ -18,9 +18,6 @@ from ps_qb_pipeline.sandbox.shop.resources import Field
 from ps_qb_pipeline.sandbox.shop.tables import Table, comparable, folded
 
 Predicate = Callable[[int], bool]
-AFTER_ALL = "\U0010ffff"
-
-
 def find(
     table: Table, question: Question, allowed: Condition | None = None, languages: Iterable[int] = ()
 ) -> list[int]:

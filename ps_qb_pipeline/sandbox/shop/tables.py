@@ -11,7 +11,7 @@ import sys
 import unicodedata
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
@@ -172,11 +172,6 @@ class Table:
             index = sorted((comparable(field, self._rows[i][place]), i) for i in self.ids)
             self._sorted[column] = index
         return index
-
-    def natural_order(self) -> Iterator[int]:
-        """Ids in the order in which the database happens to return them when nobody asks for one."""
-        column = self.resource.natural
-        return (row_id for _, row_id in self.ids_sorted(column)) if column else iter(self.ids)
 
     def rank(self, row_id: int) -> tuple[Any, int]:
         """The place of a row in the natural order."""

@@ -13,8 +13,6 @@ from typing import Any
 from ps_qb_pipeline.sandbox.shop.answers import Refusal
 from ps_qb_pipeline.sandbox.shop.resources import Field, Resource
 
-EMPTY_INSTEAD = {"customers": ("passwd",)}
-
 
 def _matches(pattern: str, flags: int = 0) -> Callable[[str], bool]:
     compiled = re.compile(pattern, flags)
