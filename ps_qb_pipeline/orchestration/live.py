@@ -51,7 +51,7 @@ from ps_qb_pipeline.quickbooks.references import NEEDED, References
 from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline.state.inbox import Bell, Event, Inbox
-from ps_qb_pipeline.state.intents import CONFIRMED, IN_FLIGHT, PLANNED
+from ps_qb_pipeline.state.intents import CONFIRMED, IN_FLIGHT, PLANNED, REJECTED, export
 from ps_qb_pipeline.state.tables import intents
 from ps_qb_pipeline.statements import approvals
 from ps_qb_pipeline.validation import holds
@@ -296,10 +296,11 @@ def _work(
         tables.create_tables(con)
         landing.flush(con)
         models.run_models(con, select=_changed_models(runtime))
+        _touch(con, orders, references)
+        _renew_intents(runtime, con)
         made = ledger.refresh_ledger(con, policy_of(runtime), runtime.connection.go_live, **building(runtime))
         if made.replaced is None:
             approvals.book(con)  # it stands in no order, and the whole ledger was made anew
-        _touch(con, orders, references)
         # What is posted is gated here, also where a run before this one died between its ledger and its gate.
         gated = None if made.replaced is None else {*made.replaced, *_touched_references(con)}
         gate = holds.gate(con, {one.table: one for one in contracts}, now=datetime.now(UTC), references=gated)
@@ -331,6 +332,17 @@ def _touch(con: duckdb.DuckDBPyConnection, orders: Iterable[int], references: It
         " select reference from staging.prestashop_orders where id in (select unnest($orders::bigint[]))",
         {"references": sorted(references), "orders": sorted(orders)},
     )
+
+
+def _renew_intents(runtime: Runtime, con: duckdb.DuckDBPyConnection) -> None:
+    """Copy what became of these orders in the books: what was posted a minute ago may not be rewritten either."""
+    orders = con.execute(
+        "select id from staging.prestashop_orders where reference in (select reference from touched_references)"
+    ).fetchall()
+    installation = runtime.connection.accounting.installation
+    with reading(runtime.engine) as tx:
+        mine = export(tx, runtime.name, order_keys=[f"{installation}|{row[0]}" for row in orders])
+        tables.replace_rows(con, "control.intents", mine, key="key")
 
 
 def _touched_references(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -472,11 +484,11 @@ def _post(runtime: Runtime, work: Work, made: Round, *, run_id: str) -> None:
 
 
 def _sales_of(runtime: Runtime, orders: Sequence[str]) -> list[str]:
-    """The keys of the sales that the books hold of these orders."""
+    """The keys of the sales that the books hold of these orders, or were to hold."""
     query = select(intents.c.key).where(
         intents.c.realm == runtime.connection.books.realm,
         intents.c.role == "sale",
-        intents.c.state == CONFIRMED,
+        intents.c.state.in_([CONFIRMED, PLANNED, REJECTED]),
         intents.c.operation.in_(["create", "update"]),
         intents.c.source_id.in_(orders),
     )

@@ -255,14 +255,14 @@ def keys_in_books(con: duckdb.DuckDBPyConnection, among: Iterable[str] | None = 
 
 
 def unwanted_documents(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Keys of sales in the books whose order was cancelled: to be voided, where nothing stands for them."""
+    """Keys of sales whose order was cancelled: to be voided in the books, or not to be sent any more."""
     rows = con.execute(
         """
         select intents.key
         from control.intents as intents
         inner join ledger.sources as sources
             on sources.source_type = 'order' and intents.source_id = cast(sources.source_id as varchar)
-        where intents.role = 'sale' and intents.state = 'CONFIRMED'
+        where intents.role = 'sale' and intents.state in ('CONFIRMED', 'PLANNED', 'REJECTED')
             and intents.operation in ('create', 'update')
             and sources.status = 'not_postable' and sources.reason = 'cancelled'
             and intents.key not in (select key from ledger.documents)

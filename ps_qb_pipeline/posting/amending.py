@@ -62,8 +62,7 @@ class Amender:
         received = _received(wanted, case.payments)
         code = _unlike(wanted, posted, received)
         if wanted is not None and code:
-            meant = posted.total if code == "EDIT_CONFLICT" else received
-            _hold(case, wanted, code, answer, abs(wanted.total - meant))
+            _hold(case, wanted, code, answer, _at_stake(code, wanted, posted, received))
             return
         standing = Posted(
             posted.type,
@@ -86,6 +85,8 @@ class Amender:
         if change.action in {"update", "void"}:
             return
         answer.keep.append(posted)
+        if wanted is not None:
+            answer.now[posted.key] = wanted
         answer.add += adjustments
         if change.action == "adjust" and change.document is not None:
             answer.add.append(change.document)
@@ -123,16 +124,29 @@ def _received(wanted: Document | None, payments: Iterable[Document]) -> Decimal:
     if wanted.type != "Invoice":
         return wanted.total
     applied = [part.amount for one in payments for part in one.applied if part.to_key == wanted.key]
-    return sum([*applied, *(one.unapplied for one in payments)], Decimal(0))
+    # What is left over belongs to the order that the payment names: the first of a split cart.
+    over = [one.unapplied for one in payments if one.order_id == wanted.order_id]
+    return sum([*applied, *over], Decimal(0))
 
 
 def _unlike(wanted: Document | None, posted: Document, received: Decimal) -> str:
-    """Why a document of another kind would be needed: a person has to decide about the money first."""
-    if wanted is None or wanted.type == posted.type:
+    """Why another document would be needed: a person has to decide about the money first."""
+    if wanted is None:
+        return ""
+    if wanted.currency != posted.currency:
+        return "CURRENCY_DIFF"
+    if wanted.type == posted.type:
         return ""
     if posted.type != "SalesReceipt" or received == wanted.total:
         return "EDIT_CONFLICT"
     return "EDIT_UNDERPAID" if received < wanted.total else "PAY_OVER"
+
+
+def _at_stake(code: str, wanted: Document, posted: Document, received: Decimal) -> Decimal:
+    """The money that a person has to decide about."""
+    if code == "CURRENCY_DIFF":
+        return wanted.total
+    return abs(wanted.total - (posted.total if code == "EDIT_CONFLICT" else received))
 
 
 def _moved(wanted: Document | None, total: Decimal) -> Decimal:

@@ -16,7 +16,7 @@ from ps_qb_pipeline.accounting.documents import Customer, Document, Item, from_j
 from ps_qb_pipeline.errors import Busy, PipelineError, SettingsError
 from ps_qb_pipeline.posting import plan
 from ps_qb_pipeline.posting.cards import follow
-from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, plan_changes, plan_voids
+from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, drop, plan_changes, plan_voids
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.echo import ONE_PER_SOURCE
 from ps_qb_pipeline.posting.holding import keep_holds
@@ -295,12 +295,18 @@ class _Run:
             changes = [one for one in again if one.pending is not None and one.pending.cause == STALE]
 
     def _void(self, keys: Iterable[str]) -> None:
-        """Void the documents behind these keys, unless something in the books still hangs on them."""
+        """Void the documents behind these keys, unless something in the books still hangs on them.
+
+        What never arrived there is not sent any more.
+        """
         listed = list(keys)
         if not listed or self.worker.outage:
             return
         with reading(self.worker.engine) as tx:
             history = intents.of_sources(tx, self.worker.realm, map(plan.source_key, listed), bodies=False)
+        for standing in map(plan.standing, history.values()):
+            if standing.base is None:
+                drop(self.worker, standing.pending)
         bases = []
         for base in confirmed_targets(history, listed):
             hanging = self._hanging_on(base)
@@ -373,11 +379,15 @@ class _Run:
                 tx, worker.realm, {draft.order_key for draft, one in drafts if one.role == "refund"}
             )
             orders = {key: plan.OrderMoney.of(order) for key, order in recorded.items()}
+            numbers = intents.numbered(tx, worker.realm, [draft for draft, _ in drafts])
             fresh: list[Draft] = []
             for draft, document in drafts:
-                if self._refunds_too_much(draft, document, orders):
-                    continue
                 intent = existing.get(document.key)
+                of_whom = intent.key if intent is not None else draft.key
+                if self._refunds_too_much(draft, document, orders) or self._number_is_anothers(
+                    draft, of_whom, numbers
+                ):
+                    continue
                 if intent is None:
                     fresh.append(draft)
                     keys.append(draft.key)
@@ -394,6 +404,11 @@ class _Run:
                 run_id=worker.run_id,
                 now=worker.clock.now(),
             )
+            dropped = intents.load(tx, worker.realm, [one.key for one in fresh], bodies=False)
+            for draft in fresh:
+                # An order that was cancelled before it was sent, and is one again.
+                if dropped[draft.key].state == intents.DROPPED:
+                    self._replan(tx, dropped[draft.key], draft)
         return keys
 
     def _refunds_too_much(self, draft: Draft, document: Document, orders: dict[str, plan.OrderMoney]) -> bool:
@@ -406,11 +421,21 @@ class _Run:
         self.result.held[document.key] = Waiting("REFUND_EXCEEDS_PAID", said)
         return True
 
+    def _number_is_anothers(self, draft: Draft, key: str, numbers: dict[tuple[str, str], str]) -> bool:
+        """Two documents of ours with one number could not be told apart after a lost answer: the second waits."""
+        if draft.doc_number is None:
+            return False
+        holder = numbers.setdefault((draft.entity, draft.doc_number), key)
+        if holder != key:
+            said = f"the number {draft.doc_number} is that of {holder} already"
+            self.result.held[draft.key] = Waiting("NUMBER_TAKEN", said)
+        return holder != key
+
     def _replan(self, tx: Connection, intent: Intent, draft: Draft) -> None:
         """A plan that was never sent follows its document; a refusal is tried again only with other bytes."""
-        if intent.body_sha == intents.sha(draft.body):
+        if intent.state != intents.DROPPED and intent.body_sha == intents.sha(draft.body):
             return
-        if intent.state == REJECTED or intent.first_sent_at is None:
+        if intents.may_replan(intent):
             intents.replan(tx, intent, draft, run_id=self.worker.run_id, now=self.worker.clock.now())
 
     # -- the result ----------------------------------------------------------------------------

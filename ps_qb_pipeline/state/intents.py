@@ -22,7 +22,18 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Update, bindparam, insert, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 
 from ps_qb_pipeline.errors import IntegrityError
 from ps_qb_pipeline.state.owners import is_gone
@@ -231,6 +242,27 @@ def known_ids(tx: Connection, realm: str, entity: str, qbo_ids: Iterable[str]) -
             intents.c.realm == realm, intents.c.entity == entity, intents.c.qbo_id.in_(chunk)
         )
         found.update(tx.execute(query).scalars())
+    return found
+
+
+def numbered(tx: Connection, realm: str, wanted: Iterable[Draft]) -> dict[tuple[str, str], str]:
+    """Who has the numbers of these drafts already: the keys of creations by entity and number."""
+    by_entity: dict[str, set[str]] = {}
+    for draft in wanted:
+        if draft.doc_number is not None:
+            by_entity.setdefault(draft.entity, set()).add(draft.doc_number)
+    found: dict[tuple[str, str], str] = {}
+    for entity, numbers in by_entity.items():
+        for chunk in _chunks(sorted(numbers)):
+            # The last two as literals, so that the partial index over just these answers.
+            query = select(intents.c.doc_number, intents.c.key).where(
+                intents.c.realm == realm,
+                intents.c.entity == entity,
+                intents.c.doc_number.in_(chunk),
+                intents.c.operation == literal_column("'create'"),
+                intents.c.state != literal_column("'DROPPED'"),
+            )
+            found.update(((entity, row.doc_number), row.key) for row in tx.execute(query))
     return found
 
 
@@ -516,9 +548,21 @@ EXPORTED = (
 """The columns that reconciliation sees in ``control.intents``."""
 
 
-def export(tx: Connection, connection: str) -> Iterator[dict[str, Any]]:
-    """The connection's intents as plain rows for the warehouse, one per intent, dropped plans left out."""
+def export(
+    tx: Connection, connection: str, *, order_keys: Iterable[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The connection's intents as plain rows for the warehouse, one per intent, dropped plans left out.
+
+    All of them, or those of some orders.
+    """
     columns = [intents.c[name] for name in EXPORTED]
     query = select(*columns).where(intents.c.connection == connection, intents.c.state != DROPPED)
-    for row in tx.execute(query.order_by(intents.c.key)).mappings():
-        yield {**row, "amount": Decimal(row["amount"])}
+    query = query.order_by(intents.c.key)
+    parts = (
+        [query]
+        if order_keys is None
+        else [query.where(intents.c.order_key.in_(c)) for c in _chunks(order_keys)]
+    )
+    for part in parts:
+        for row in tx.execute(part).mappings():
+            yield {**row, "amount": Decimal(row["amount"])}

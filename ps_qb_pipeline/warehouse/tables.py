@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ps_qb_pipeline.warehouse import news
+
 _INPUT = "decimal(20,6)"
 _LINE = "decimal(18,4)"
 _TOTAL = "decimal(18,2)"
@@ -205,10 +207,13 @@ def create_tables(con: duckdb.DuckDBPyConnection, only: str = "") -> None:
         con.execute(f"create table if not exists {name} ({body})")
 
 
-def replace_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Makes ``rows`` the whole content of the table ``name``, in one step; returns how many there are.
+def replace_rows(
+    con: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Mapping[str, Any]], *, key: str = ""
+) -> int:
+    """Makes ``rows`` the content of the table ``name``, in one step; returns how many there are.
 
-    Columns that a row does not name are null, values that the table has no column for are left out.
+    With ``key`` only rows that share a key with one of these are replaced. Columns that a row does not
+    name are null, values that the table has no column for are left out.
     """
     columns = TABLES[name]
     values: dict[str, list[Any]] = {column: [] for column in columns}
@@ -220,7 +225,10 @@ def replace_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Mappi
     con.execute("begin")
     try:
         create_tables(con, only=name.split(".", 1)[0])
-        con.execute(f"delete from {name}")  # noqa: S608 -- a name of this file
+        which = f"where {key} in (select {key} from arriving_rows)" if key else ""  # noqa: S608
+        if "key" in columns:
+            _note_differing(con, name, which)
+        con.execute(f"delete from {name} {which}")  # noqa: S608 -- names of this file
         con.execute(f"insert into {name} by name select * from arriving_rows")  # noqa: S608
         con.execute("commit")
     except BaseException:
@@ -229,6 +237,16 @@ def replace_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Iterable[Mappi
     finally:
         con.unregister("arriving_rows")
     return int(arriving.num_rows)
+
+
+def _note_differing(con: duckdb.DuckDBPyConnection, name: str, which: str) -> None:
+    """Notes the keys whose rows are about to change, for what is made of them."""
+    before, after = f"select * from {name} {which}", f"select {', '.join(TABLES[name])} from arriving_rows"  # noqa: S608
+    news.note(
+        con,
+        name,
+        f"select key from (({before} except all {after}) union all ({after} except all {before}))",  # noqa: S608
+    )
 
 
 _ARROW = {

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from ps_qb_pipeline.orchestration.live import Round, make_round
+from ps_qb_pipeline.state.inbox import Inbox
+from ps_qb_pipeline.validation.rules import load_contracts
 from ps_qb_pipeline_tests.journeys.conftest import Place
 from ps_qb_pipeline_tests.journeys.cycle import Shop
 
@@ -57,13 +61,50 @@ def story(place: Place) -> Iterator[Story]:
     place.change("boutique", {"issued_invoices": "edit", "states": [{"action": "post", "ids": [10]}]})
     with place.sandbox("boutique") as ready:
         made = Story(Shop(place, "boutique", ready))
-        for name in ("edited", "cancelled", "closed", "closed and cancelled"):
+        for name in ("edited", "cancelled", "cancelled too", "closed", "closed and cancelled"):
             made.buy(name, "wire")
         for name in ("underpaid", "conflict", "deleted", "refunded", "issued", "issued and paid"):
             made.buy(name, "card")
         done = made.shop.turn(reconciled=False)
-        assert (done["created"], done["waiting"]) == (10, None)
+        assert (done["created"], done["waiting"]) == (11, None)
         yield made
+
+
+def live(story: Story, name: str) -> Round:
+    """A hint of the order comes in, and one live round follows it."""
+    runtime, box = story.shop.runtime, Inbox(story.shop.runtime.engine)
+    hint = {"resource": "orders", "id": story.id(name), "event": "updated"}
+    box.receive("prestashop", f"{name} {uuid4()}", connection=runtime.name, hint=hint)
+    return make_round(runtime, box, list(load_contracts().values()), run_id=f"live-{uuid4()}")
+
+
+def test_an_order_that_is_cancelled_is_voided_live(story: Story) -> None:
+    """Booked by the whole run or a minute ago by a live one: nobody waits for the night, and the night does nothing."""
+    story.buy("cancelled live", "wire")
+    assert live(story, "cancelled live").created == 1
+    assert total(story.sale("cancelled live", "Invoice")) == story.was("cancelled live")
+    for name in ("cancelled live", "cancelled too"):
+        story.shop.does("cancel", order=story.id(name))
+        assert live(story, name).stopped == ""
+        row = story.sale(name, "Invoice")
+        assert row is not None
+        assert (total(row), "Voided" in row["PrivateNote"]) == (0, True)
+    version = row["SyncToken"]
+    live(story, "cancelled too")
+    again = story.sale("cancelled too", "Invoice")
+    assert again is not None
+    assert again["SyncToken"] == version
+
+
+def test_what_was_booked_live_is_amended_live_by_the_same_rules(story: Story) -> None:
+    """An order that grew after its payment waits for the money, though no whole run has seen its receipt yet."""
+    story.buy("grown live", "card")
+    assert live(story, "grown live").created >= 1
+    assert story.edit("grown live", 3) > story.was("grown live")
+    live(story, "grown live")
+    assert total(story.sale("grown live", "SalesReceipt")) == story.was("grown live")
+    said = "select distinct code from ledger.findings where order_id = ? and code like 'EDIT%'"
+    assert story.shop.ask(said, story.id("grown live")) == [("EDIT_UNDERPAID",)]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from ps_qb_pipeline.errors import ReconnectNeeded, SettingsError, StorageError
-from ps_qb_pipeline.posting.dead_letters import replay
+from ps_qb_pipeline.posting.dead_letters import collect, replay
 from ps_qb_pipeline.posting.ports import Pace
 from ps_qb_pipeline.state import intents, leases
 from ps_qb_pipeline.state.connections import Connections
@@ -401,3 +401,37 @@ def test_a_restored_control_plane_finds_again_what_the_books_hold() -> None:
     assert sorted(again.adopted) == ["1|sale|1|0", "1|sale|2|0"]
     assert again.created == ["1|sale|3|0"]
     assert bench.numbers() == ["PS1-1", "PS1-2", "PS1-3"]
+
+
+def test_two_documents_with_one_number_hold_up_nobody_else() -> None:
+    """The first has the number, the second waits for a person, and the others are booked."""
+    bench = Bench()
+    twin = replace(sale(2), doc_number="PS1-1")
+    result = bench.post(sale(1), twin, sale(3))
+    assert result.created == ["1|sale|1|0", "1|sale|3|0"]
+    assert result.held[twin.key].code == "NUMBER_TAKEN"
+    assert bench.post(sale(1), twin, sale(3)).held[twin.key].code == "NUMBER_TAKEN"
+    assert bench.post(sale(1), sale(2), sale(3)).created == ["1|sale|2|0"]
+
+
+def test_an_order_that_is_cancelled_before_it_was_sent_is_not_sent_until_it_is_one_again() -> None:
+    """Its plan is dropped and waits for nobody; when the shop restores the order it is booked once."""
+    bench = Bench()
+    bench.post()
+    bench.faults = ["throttle"]
+    assert bench.post(sale(1)).planned == ["1|sale|1|0"]
+    bench.world.pass_time(70)
+    bench.post(voids=["1|sale|1|0"])
+    assert bench.intent("1|sale|1|0").state == intents.DROPPED
+    assert bench.numbers() == []
+    assert bench.post(sale(1)).created == ["1|sale|1|0"]
+    assert bench.numbers() == ["PS1-1"]
+
+
+def test_a_refused_document_of_a_cancelled_order_is_no_dead_letter_any_more() -> None:
+    """Nothing of it is in the books and nobody wants it there."""
+    bench = Bench()
+    bench.company.close_date = "2026-03-31"
+    assert bench.post(sale(1)).rejected == ["1|sale|1|0"]
+    bench.post(voids=["1|sale|1|0"])
+    assert collect(bench.store, "boutique") == []
