@@ -13,7 +13,9 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 def first_json_line(process: subprocess.Popen[str], *, seconds: float, what: str) -> dict[str, Any]:
-    """The JSON object that ``process`` prints when it is ready."""
+    """The JSON object that ``process`` prints when it is ready; what it says afterwards is read away."""
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -73,6 +75,7 @@ def first_json_line(process: subprocess.Popen[str], *, seconds: float, what: str
             if not line:
                 break
             if line.startswith("{"):
+                _read_away(process)
                 return dict(json.loads(line))
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(1)
@@ -84,6 +87,12 @@ def first_json_line(process: subprocess.Popen[str], *, seconds: float, what: str
             f"{what} did not start: {lines[-1].removeprefix('psqb: ') if lines else 'it ended'}"
         )
     raise ProcessFailed(f"{what} did not answer within {seconds:.0f} s; is this machine very busy? Try again")
+
+
+def _read_away(process: subprocess.Popen[str]) -> None:
+    """A process whose pipe nobody empties stops at its next word once 64 kB stand in it."""
+    for pipe in filter(None, (process.stdout, process.stderr)):
+        threading.Thread(target=deque, args=(pipe, 0), daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -40,6 +40,8 @@ from ps_qb_pipeline_tests.gateway.world import SECRETS, VERIFIERS, cloud_events,
 
 CONNECTIONS = 64
 """Open connections of the senders."""
+ATTACKERS = 256
+"""Open connections of hostile senders; many, for each that stops in the middle is waited for."""
 
 
 @dataclass
@@ -200,9 +202,9 @@ def attack(server: Server, *, count: int, seed: int) -> dict[str, Any]:
 
     async def all_of_them() -> None:
         lines: asyncio.Queue[Line] = asyncio.Queue()
-        for _ in range(16):
+        for _ in range(ATTACKERS):
             lines.put_nowait(Line(server.port))
-        gate = asyncio.Semaphore(64)
+        gate = asyncio.Semaphore(ATTACKERS)
 
         async def one(number: int) -> None:
             async with gate:
