@@ -133,6 +133,7 @@ def _reports(runtime: Runtime, models: Mapping[str, Model]) -> dg.AssetsDefiniti
     )  # fmt: skip
     def reports(context: dg.AssetExecutionContext) -> Iterator[Result]:
         pack = reporting.write_reports(runtime, run_id=context.run_id)
+        pack.files["published"] = reporting.publish_copy(runtime)
         yield dg.MaterializeResult(key_of(name, PACK), metadata=checks.pack_metadata(pack.figures))
         yield dg.MaterializeResult(proof, metadata=shown.reconciliation(pack.report))
         yield dg.MaterializeResult(key_of(name, PROFIT), metadata=shown.profit(pack.report))

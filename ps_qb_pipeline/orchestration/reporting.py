@@ -27,6 +27,7 @@ from ps_qb_pipeline.reports.levels import levels_table
 from ps_qb_pipeline.reports.model import Report, read_report, summary
 from ps_qb_pipeline.reports.scope import first_day, last_day
 from ps_qb_pipeline.state.cursors import Cursors
+from ps_qb_pipeline.warehouse.publish import publish
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +184,14 @@ def write_reports(runtime: Runtime, *, run_id: str, period: str = "", folder: Pa
         report = signoff.with_signed(report, _about(signed, period))
         files = write_pack(report, con, folder)
     return Pack(report, files, signed, int(row[0]) if row else 0)
+
+
+def publish_copy(runtime: Runtime) -> Path:
+    """Put the readers' copy of ledger, reconciliation and marts in place; returns its file."""
+    target = runtime.settings.data_dir(runtime.name) / "published" / f"{runtime.name}.duckdb"
+    with runtime.warehouse("publish the readers' copy") as con:
+        publish(con, target)
+    return target
 
 
 def without_stale(runtime: Runtime, con: duckdb.DuckDBPyConnection, report: Report) -> Report:

@@ -1,8 +1,8 @@
 """The readers' copy: a file of its own that spreadsheets, BI tools and people may open at any time.
 
 What lives here: writing that copy and putting it in place in one step. What does not: the warehouse
-itself, which nobody but the pipeline opens. Raw payloads and staging are not published: they hold
-personal data that a reader of figures does not need.
+itself, which nobody but the pipeline opens. Raw payloads, staging, customers' cards and the bodies of
+documents are not published: they hold personal data that a reader of figures does not need.
 """
 
 # ruff: noqa: S608  (names come from the catalogue of our own file)
@@ -21,6 +21,9 @@ from ps_qb_pipeline.warehouse.session import scalar
 
 PUBLISHED = ("ledger", "recon", "marts", "validation")
 """The schemas that readers get."""
+
+_CARDS = "ledger.customers"
+_BODY = "body"
 
 
 def publish(
@@ -54,14 +57,17 @@ def _copy(con: duckdb.DuckDBPyConnection, new: Path, schemas: Sequence[str]) -> 
         relations = con.execute(
             "select table_schema, table_name from information_schema.tables"
             " where table_catalog = current_database() and list_contains($schemas, table_schema)"
-            " and not starts_with(table_name, 'pending_') order by all",
-            {"schemas": list(schemas)},
+            " and not starts_with(table_name, 'pending_') and concat(table_schema, '.', table_name) <> $cards"
+            " order by all",
+            {"schemas": list(schemas), "cards": _CARDS},
         ).fetchall()
         rows = {}
         for schema, name in relations:
             con.execute(f'create schema if not exists published."{schema}"')
             rows[f"{schema}.{name}"] = scalar(
-                con, f'create table published."{schema}"."{name}" as select * from "{schema}"."{name}"'
+                con,
+                f'create table published."{schema}"."{name}" as'
+                f""" select columns(lambda name: name <> '{_BODY}') from "{schema}"."{name}\"""",
             )
     finally:
         con.execute("detach published")

@@ -19,19 +19,24 @@ def con(tmp_path):
         connection.execute("create table recon.classes as select range as id from range(3)")
         connection.execute("create view marts.profit as select id * 2 as amount from recon.classes")
         connection.execute("create table ledger.pending_lines as select 1 as id")
+        connection.execute("create table ledger.customers as select 'Ada' as display_name")
+        connection.execute(
+            "create table ledger.documents as select 'key' as key, '{\"name\": \"Ada\"}' as body"
+        )
         yield connection
 
 
 def test_the_copy_holds_figures_and_neither_raw_rows_nor_half_made_tables(con, tmp_path):
-    """Ledger, recon and marts are published, views as tables; raw and pending tables are not."""
+    """Ledger, recon and marts are published, views as tables; raw rows, half-made tables and cards are not."""
     rows = publish(con, tmp_path / "published" / "shop.duckdb")
-    assert rows == {"recon.classes": 3, "marts.profit": 3}
+    assert rows == {"recon.classes": 3, "marts.profit": 3, "ledger.documents": 1}
     with duckdb.connect(str(tmp_path / "published" / "shop.duckdb"), read_only=True) as copy:
         assert copy.execute("select sum(amount) from marts.profit").fetchone() == (6,)
+        assert copy.execute("select * from ledger.documents").fetchall() == [("key",)]
         schemas = {
             row[0] for row in copy.execute("select table_schema from information_schema.tables").fetchall()
         }
-    assert schemas == {"recon", "marts"}
+    assert schemas == {"recon", "marts", "ledger"}
 
 
 def test_a_reader_keeps_the_old_copy_until_it_opens_the_new_one(con, tmp_path):
@@ -61,7 +66,7 @@ def test_a_failed_publication_leaves_the_old_copy_and_no_rubbish(con, tmp_path):
 
 def publish_works_again(con, target):
     con.execute("drop view recon.broken; drop view marts.profit")
-    return publish(con, target) == {"recon.renamed": 3}
+    return publish(con, target) == {"recon.renamed": 3, "ledger.documents": 1}
 
 
 def test_a_folder_that_cannot_be_written_is_named(con, tmp_path):
