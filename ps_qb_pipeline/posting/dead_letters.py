@@ -163,7 +163,7 @@ OURS: dict[str, tuple[str, str]] = {
         "Look at QuickBooks' status page; then replay: it is looked up again before it is sent.",
     ),
     MAYBE_DELETED: (
-        "Our answer was lost, and meanwhile a document that we do not know was deleted in QuickBooks.",
+        "Our answer was lost, and meanwhile a document was deleted, or it is longer ago than QuickBooks knows.",
         "If it was this one and should stay deleted, leave it; otherwise replay: it is sent again.",
     ),
     "STALE": (
@@ -273,16 +273,7 @@ def _replay_one(
     with writing(store) as tx:
         if intent.state == REJECTED or intent.cause == MAYBE_DELETED:
             # Nothing of it is in the books, by QuickBooks' word or by a person's.
-            generation = intent.generation + 1
-            changes = {
-                "generation": generation,
-                "requestid": intents.requestid(
-                    intent.realm, intent.entity, intent.key, intent.body_sha, generation
-                ),
-                "first_sent_at": None,
-                "attempts": 0,
-                **NO_FAULT,
-            }
+            changes = {**_another_requestid(intent), "first_sent_at": None, "attempts": 0, **NO_FAULT}
             if intent.operation != "create":
                 # The object may have moved on: the next run reads it before it writes.
                 changes["cause"] = STALE
@@ -290,12 +281,21 @@ def _replay_one(
         else:
             assert intent.state in {STUCK, CONFLICT, COLLISION}
             changes, to = {"attempts": 0, **NO_FAULT}, UNKNOWN
+            if intent.state == COLLISION:
+                # QuickBooks may repeat for ever that the number is taken.
+                changes |= _another_requestid(intent)
         moved = intents.move(
             tx, intent, to, now=now, run_id=run_id, reason=f"replayed by {by}", changes=changes
         )
         if moved is not None:
             result.again.append(intent.key)
             _audit(tx, connection, intent, "replay", by=by, run_id=run_id, now=now, reason=intent.cause)
+
+
+def _another_requestid(intent: Intent) -> dict[str, object]:
+    generation = intent.generation + 1
+    fresh = intents.requestid(intent.realm, intent.entity, intent.key, intent.body_sha, generation)
+    return {"generation": generation, "requestid": fresh}
 
 
 def _look_again(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +34,7 @@ from ps_qb_pipeline.quickbooks.answers import Reply
 from ps_qb_pipeline.quickbooks.batch import BatchItem
 from ps_qb_pipeline.state import identities, intents
 from ps_qb_pipeline.state.audit import AuditEntry
-from ps_qb_pipeline.state.database import writing
+from ps_qb_pipeline.state.database import reading, writing
 from ps_qb_pipeline.state.identities import Identity
 from ps_qb_pipeline.state.intents import (
     CONFIRMED,
@@ -79,6 +79,7 @@ def send(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
     """
     # The lease runs from before the record of it: however long the commit took, others may act at its end.
     deadline = worker.clock.monotonic() + worker.pace.lease
+    left: list[float] = []
     with worker.lock:
         sent = _record_sending(worker, chosen)
         worker.requests += bool(sent)
@@ -88,7 +89,11 @@ def send(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
 
     def before_send() -> None:
         worker.step("before.send")
-        if worker.clock.monotonic() >= deadline:
+        with worker.lock, reading(worker.engine) as tx:
+            if not intents.are_unmoved(tx, sent):
+                raise _LeaseLost("another worker has taken over while this one waited to send")
+        left.append(worker.clock.monotonic())
+        if left[-1] >= deadline:
             raise _LeaseLost("the lease ended while waiting to send")
 
     try:
@@ -96,14 +101,15 @@ def send(worker: Worker, chosen: Sequence[Intent]) -> list[Intent]:
     except (_LeaseLost, BooksError) as error:
         with worker.lock:
             verdicts = _without_answer(worker, sent, error)
-            moved = _record(worker, sent, verdicts)
+            moved = _record(worker, sent, verdicts, left)
         if isinstance(error, ReconnectNeeded):
             raise
         return moved
     worker.step("answered")
     with worker.lock:
         worker.failures = 0
-        return _record(worker, sent, {one.key: judge(worker, one, outcomes.get(one.key)) for one in sent})
+        verdicts = {one.key: judge(worker, one, outcomes.get(one.key)) for one in sent}
+        return _record(worker, sent, verdicts, left)
 
 
 def _without_answer(
@@ -294,12 +300,24 @@ def cause_of(fault: Fault) -> str:
     return CAUSES.get(code, f"QBO-{code}")
 
 
-def _record(worker: Worker, sent: Sequence[Intent], verdicts: Mapping[str, Verdict]) -> list[Intent]:
-    """Write the outcome of a request, one transaction for all of its intents."""
+def _record(
+    worker: Worker, sent: Sequence[Intent], verdicts: Mapping[str, Verdict], left: Sequence[float]
+) -> list[Intent]:
+    """Write the outcome of a request, one transaction for all of its intents.
+
+    What is unknown settles from when its bytes last ``left``, which may be long after the record of it.
+    """
+    outcomes = [(intent, _since_it_left(verdicts[intent.key], left)) for intent in sent]
     with writing(worker.engine) as tx:
-        moved = conclude(worker, tx, [(intent, verdicts[intent.key]) for intent in sent])
+        moved = conclude(worker, tx, outcomes)
     worker.step("outcome.recorded")
     return moved
+
+
+def _since_it_left(verdict: Verdict, left: Sequence[float]) -> Verdict:
+    if verdict.state != UNKNOWN or not left:
+        return verdict
+    return replace(verdict, changes={**verdict.changes, "sent_monotonic": left[-1]})
 
 
 def conclude(worker: Worker, tx: Connection, outcomes: Sequence[tuple[Intent, Verdict]]) -> list[Intent]:

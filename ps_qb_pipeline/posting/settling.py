@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ps_qb_pipeline.errors import BooksFault, BooksNotSent, BooksThrottled, BooksUnavailable, MeterSpent
 from ps_qb_pipeline.posting import changing, echo
@@ -35,7 +35,6 @@ CDC_DAYS = 29
 CLOCKS_APART = timedelta(hours=26)
 """How wrong the clock of whoever sent it may have been."""
 MAYBE_DELETED = "MAYBE_DELETED"
-CDC_MARGIN = timedelta(hours=1)
 NO_CDC = frozenset({"JournalCode", "TaxAgency", "TimeActivity", "TaxCode", "TaxRate"})
 
 
@@ -76,7 +75,10 @@ def _doubts(worker: Worker, again: Sequence[Intent]) -> dict[str, Verdict]:
 
 
 def _doubt(intent: Intent) -> Verdict:
-    said = f"a {intent.entity} that we do not know was deleted in QuickBooks while our answer was lost"
+    said = (
+        f"a {intent.entity} that we do not know was deleted in QuickBooks while our answer was lost,"
+        " or that is longer ago than QuickBooks remembers"
+    )
     return Verdict(STUCK, "maybe deleted", {"cause": MAYBE_DELETED, "fault_message": said})
 
 
@@ -96,13 +98,24 @@ def _take(worker: Worker, in_flight: Iterable[Intent]) -> list[Intent]:
     wanted = [one for one in in_flight if one.state in {SENT, UNKNOWN} and worker.may_take(one)]
     with writing(worker.engine) as tx:
         claimed = intents.claim_many(tx, wanted, by)
-        lost = [Move(one, UNKNOWN, "its sender is gone") for one in claimed if one.state == SENT]
+        lost = [
+            Move(one, UNKNOWN, "its sender is gone", _left_by_now(worker, one))
+            for one in claimed
+            if one.state == SENT
+        ]
         unknown = [one for one in claimed if one.state == UNKNOWN]
         unknown += intents.move_many(tx, lost, now=by.now, run_id=worker.run_id)
         seen = [worker.sight(tx, one) for one in unknown]
     taken = sorted((one for one in seen if one is not None), key=lambda one: one.key)
     worker.touched.update((one.key, one) for one in taken)
     return taken
+
+
+def _left_by_now(worker: Worker, intent: Intent) -> dict[str, float]:
+    """When its bytes may have left at the latest: within the sender's lease, and not after our claim."""
+    if intent.sent_boot != worker.clock.boot or intent.sent_monotonic is None:
+        return {}
+    return {"sent_monotonic": min(worker.clock.monotonic(), intent.sent_monotonic + worker.pace.lease)}
 
 
 def _give_back(worker: Worker, taken: Iterable[Intent]) -> None:
@@ -240,8 +253,10 @@ def _maybe_deleted(worker: Worker, missing: Sequence[Intent]) -> set[str]:
     suspects: set[str] = set()
     for entity in sorted({intent.entity for intent in missing} - NO_CDC):
         mine = [intent for intent in missing if intent.entity == entity]
-        since = min(one.first_sent_at or worker.clock.now() for one in mine) - CLOCKS_APART
+        since = _since(worker, mine)
         if worker.clock.now() - since > timedelta(days=CDC_DAYS):
+            # The feed does not reach back so far: nobody can tell.
+            suspects |= {intent.key for intent in mine}
             continue
         worker.requests += 1
         rows = worker.books.cdc([entity], since).get(entity, [])
@@ -251,6 +266,12 @@ def _maybe_deleted(worker: Worker, missing: Sequence[Intent]) -> set[str]:
         if strange:
             suspects |= {intent.key for intent in mine}
     return suspects
+
+
+def _since(worker: Worker, sent: Sequence[Intent]) -> datetime:
+    """From when on the feed shows what became of these, whatever their senders' clocks said."""
+    now = worker.clock.now()
+    return min([now, *(one.first_sent_at for one in sent if one.first_sent_at is not None)]) - CLOCKS_APART
 
 
 def _read(worker: Worker, entity: str, qbo_id: str) -> Row | None:
@@ -273,8 +294,7 @@ def candidates(worker: Worker, entity: str, creations: Sequence[Intent]) -> list
         rows.update((str(row["Id"]), row) for row in worker.books.query_all(entity, where))
     if _all_found_once(creations, rows.values()):
         return list(rows.values())
-    sent = [intent.first_sent_at for intent in creations if intent.first_sent_at is not None]
-    since = min(sent, default=worker.clock.now()) - CDC_MARGIN
+    since = _since(worker, creations)
     # The feed sees a new document at once where a query may lag; it reaches back a month.
     if entity not in NO_CDC and worker.clock.now() - since < timedelta(days=CDC_DAYS):
         worker.requests += 1

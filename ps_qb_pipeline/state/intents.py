@@ -474,6 +474,11 @@ def unclaim(tx: Connection, *given: Intent) -> None:
     _write(tx, [(one, {"owner": "", "lease_until": None}) for one in given if one.key in stored])
 
 
+def are_unmoved(tx: Connection, known: Sequence[Intent]) -> bool:
+    """Whether nobody has moved or claimed any of these since."""
+    return len(_unmoved(tx, known)) == len(known)
+
+
 def _unmoved(tx: Connection, known: Sequence[Intent]) -> dict[str, Row[Any]]:
     """Those of these whose rows nobody has moved or claimed since, with their claim, by key.
 

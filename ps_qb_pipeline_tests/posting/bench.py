@@ -35,7 +35,8 @@ class Bench:
 
     def post(self, *documents: Any, customers: Any = None, items: Any = None, **more: Any) -> PostingResult:
         self.runs += 1
-        options: dict[str, Any] = {"pace": Pace(), "run_id": f"run-{self.runs}", "owner": f"w{self.runs}"}
+        named = {"run_id": f"run-{self.runs}", "owner": f"w{self.runs}"}
+        options: dict[str, Any] = {"pace": Pace(), "clock": self.clock, **named}
         return post(
             documents,
             [customer()] if customers is None else customers,
@@ -44,7 +45,6 @@ class Bench:
             names=Names(),
             store=self.store,
             connection="boutique",
-            clock=self.clock,
             render=RENDERING,
             **{**options, **more},
         )
