@@ -151,20 +151,6 @@ class TokenStore:
         with writing(self._engine) as tx:
             tx.execute(delete(table).where(table.c.connection == connection))
 
-    def reseal(self, key: bytes) -> int:
-        """Encrypt everything with another key, in one transaction; the number of connections."""
-        fresh = TokenStore(self._engine, key, clock=self._clock)
-        with writing(self._engine) as tx:
-            rows = tx.execute(select(table)).mappings().all()
-            for row in rows:
-                opened = self._open(row["connection"], row["realm"], row["sealed"])
-                sealed = fresh._seal(row["connection"], row["realm"], opened)
-                where = table.c.connection == row["connection"]
-                tx.execute(update(table).where(where).values(sealed=sealed))
-        self._key = key
-        self._cipher = AESGCM(key)
-        return len(rows)
-
     def _seal(self, connection: str, realm: str, values: Mapping[str, Any]) -> bytes:
         plain = json.dumps({name: values.get(name, "") for name in _SECRET}).encode()
         nonce = os.urandom(_NONCE_BYTES)

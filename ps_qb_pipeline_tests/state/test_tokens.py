@@ -94,16 +94,6 @@ def test_another_key_opens_nothing(store):
     assert "canary" not in str(caught.value)
 
 
-def test_a_key_can_be_changed(store):
-    """All connections are sealed anew; the old key opens none of them afterwards."""
-    store.save("one", VALUES)
-    store.save("two", VALUES)
-    assert store.reseal(bytes(32)) == 2
-    assert store.load("two") == VALUES
-    with pytest.raises(StorageError):
-        TokenStore(store._engine, KEY).load("one")
-
-
 def test_only_one_may_renew_at_a_time(store):
     """The second one learns that somebody else is at it; afterwards the way is free."""
     with store.lease("boutique", 60) as first, store.lease("boutique", 60) as second:
