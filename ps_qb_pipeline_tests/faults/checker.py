@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -46,6 +47,7 @@ def judge(day: Day) -> Verdict:
         verdict.broken.append(f"{source} is in the books and nobody's")
         verdict.unclassified += sum((abs(row["TotalAmt"]) for row in live[source]), Decimal(0))
     _people(day, verdict, live)
+    _cards(day, verdict, history)
     return verdict
 
 
@@ -165,3 +167,26 @@ def _people(day: Day, verdict: Verdict, live: dict[str, list[Row]]) -> None:
             if row["Id"] == edited["Id"] and row["TotalAmt"] != edited["TotalAmt"]:
                 verdict.overwritten += 1
                 verdict.broken.append(f"{source}: a person's {edited['TotalAmt']} became {row['TotalAmt']}")
+
+
+def _cards(day: Day, verdict: Verdict, history: dict[str, list[Intent]]) -> None:
+    """Cards that we made say what the shop says, but for the names that people gave them; nobody has two."""
+    table = day.company.table("Customer")
+    for who in sorted({order.who for order in day.shop.orders.values()}):
+        card = day.shop.customer(who)
+        base, pending, _ = plan.standing(history.get(f"Customer|{card.key}", ()))
+        if base is None or (pending is not None and pending.state in FOR_A_PERSON):
+            continue
+        row = table[base.qbo_id]
+        mail = (row.get("PrimaryEmailAddr") or {}).get("Address", "")
+        name = day.hands.touched.cards.get(base.qbo_id)
+        if mail != card.email:
+            verdict.broken.append(f"card of {card.key}: {mail} in the books, {card.email} in the shop")
+        if row["DisplayName"] != name if name else not row["DisplayName"].startswith(card.display_name):
+            verdict.broken.append(
+                f"card of {card.key} is called {row['DisplayName']}, not {name or card.display_name}"
+            )
+    mails = Counter((row.get("PrimaryEmailAddr") or {}).get("Address") for row in table.values())
+    twice = [mail for mail, count in mails.items() if mail and count > 1]
+    if twice:
+        verdict.broken.append(f"two cards of one person: {twice}")

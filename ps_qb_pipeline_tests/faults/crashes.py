@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.posting.ports import Pace
+from ps_qb_pipeline.posting.undo import undo
+from ps_qb_pipeline.state import audit
+from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline_tests.faults.checker import judge
 from ps_qb_pipeline_tests.faults.climate import Climate
 from ps_qb_pipeline_tests.faults.day import CONNECTION, Day, real_code
-from ps_qb_pipeline_tests.faults.process import Killed
+from ps_qb_pipeline_tests.faults.process import Killed, Process
+from ps_qb_pipeline_tests.faults.shop import RENDERING, Names
 
 RUNS = 3
 
@@ -101,6 +106,23 @@ def _extract(day: Day) -> None:
     _orders(day, 60, wire=False)
 
 
+def _card(day: Day) -> None:
+    """The customers of booked orders have changed their addresses and names."""
+    _orders(day, 3, wire=False)
+    for order in day.shop.orders.values():
+        order.who = order.number
+    day.go(calm=True)
+    for order in day.shop.orders.values():
+        day.shop.moves[order.who] = 2
+        day.shop._touch(order)
+
+
+def _undo(day: Day) -> None:
+    """A run has booked invoices, payments and cards, and is to be taken back."""
+    _payment(day)
+    day.go(calm=True)
+
+
 CRASHES: dict[str, Callable[[Day], None]] = {
     "post": _post,
     "payment": _payment,
@@ -110,6 +132,8 @@ CRASHES: dict[str, Callable[[Day], None]] = {
     "token refresh": _token,
     "webhook": _webhook,
     "extract": _extract,
+    "card": _card,
+    "undo": _undo,
 }
 
 BATCHES = {"extract": 30}
@@ -132,13 +156,48 @@ def _start(day: Day, scenario: str, *, two: bool) -> None:
     works = []
     for process in day.processes[: 2 if two else 1]:
         process.revive()
-        works.append(day.work(process, alone=not two, pace=Pace(batch=BATCHES.get(scenario, 2), lanes=1)))
+        pace = Pace(batch=BATCHES.get(scenario, 2), lanes=1)
+        if scenario == "undo":
+            works.append(lambda process=process, pace=pace: _take_back(day, process, pace))
+        else:
+            works.append(day.work(process, alone=not two, pace=pace))
     day.scheduler.run(*works)
     day.calm = True
 
 
-def _finished(day: Day) -> bool:
-    return judge(day).good
+def _take_back(day: Day, process: Process, pace: Pace) -> None:
+    """An undo of the first run, whose death and whose failures are survived as by a supervisor."""
+    day.runs += 1
+    try:
+        done = undo(
+            process.engine,
+            CONNECTION,
+            books=day.books(process),
+            names=Names(),
+            run_id=f"undo-{day.runs}",
+            by="a person",
+            runs=["run-1"],
+            clock=process.clock,
+            pace=pace,
+            render=RENDERING,
+            owner=f"{process.name}.{day.runs}",
+            step=process.hook,
+        )
+    except Killed:
+        day.note("died", process.name)
+    except PipelineError as error:
+        day.failures.append(str(error))
+    else:
+        day.note("undone", len(done.voided), len(done.deactivated))
+
+
+def _finished(day: Day, scenario: str) -> bool:
+    if scenario != "undo":
+        return judge(day).good
+    cards = [*day.company.table("Customer").values(), *day.company.table("Item").values()]
+    with reading(day.quiet) as tx:
+        whole = audit.verify(tx).good
+    return whole and not any(row["Active"] for row in cards) and not list(day.company.live())
 
 
 def _kill_at(scenario: str, point: int | None, template: Path | None, *, two: bool) -> tuple[Day, int, str]:
@@ -159,7 +218,7 @@ def _kill_at(scenario: str, point: int | None, template: Path | None, *, two: bo
         for run in range(1, RUNS + 1):
             day.world.pass_time(400)
             _start(day, scenario, two=two)
-            if _finished(day):
+            if _finished(day, scenario):
                 # One more run must change nothing.
                 before = day._fingerprint()
                 _start(day, scenario, two=False)

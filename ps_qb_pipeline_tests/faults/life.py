@@ -63,6 +63,8 @@ class Shop:
         self.slips = 0
         self.version = 0
         self.customers = 0
+        self.moves: dict[int, int] = {}
+        """How often each customer has changed their card."""
 
     def _touch(self, order: Order) -> None:
         self.version += 1
@@ -94,6 +96,10 @@ class Shop:
         """One thing that happens in a shop."""
         rng = self.rng
         order = rng.choice(list(self.orders.values()))
+        if rng.random() < 0.15 and not _is_special(order.who):
+            self.move(order.who)
+            self._touch(order)
+            return f"move {order.number}"
         roll = rng.random()
         if order.cancelled:
             return "nothing"
@@ -120,9 +126,18 @@ class Shop:
             return f"edit {order.number}"
         return "nothing"
 
+    def move(self, who: int) -> None:
+        """A customer has another address for mail, or another name."""
+        self.moves[who] = self.moves.get(who, 0) + 1
+
     def customer(self, number: int) -> Customer:
-        """Some share a name, some share an address, some have none."""
+        """Some share a name, some share an address, some have none; these never change, others do."""
         card = made.customer(number)
+        moves = self.moves.get(number, 0)
+        if moves:
+            card = replace(card, email=f"ada{number}.{(moves + 1) // 2}@example.org")
+        if moves > 1:
+            card = replace(card, display_name=f"Ada Byron {number} the {moves // 2}.")
         if number % 7 == 0:
             card = replace(card, display_name="Ada Byron")
         if number % 11 == 0:
@@ -135,6 +150,10 @@ class Shop:
         return made.item(number)
 
 
+def _is_special(who: int) -> bool:
+    return any(who % number == 0 for number in (7, 11, 13))
+
+
 @dataclass
 class Touched:
     """What people did in the books, so that the checker knows whose change a difference is."""
@@ -143,6 +162,7 @@ class Touched:
     removed: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     inactive: set[str] = field(default_factory=set)
+    cards: dict[str, str] = field(default_factory=dict)
 
 
 class Hands:
@@ -162,6 +182,8 @@ class Hands:
             return self._take_number(shop)
         if roll < 0.2:
             return self._switch_item()
+        if roll < 0.28:
+            return self._rename_card()
         if not ours:
             return "nothing"
         entity, row = self.rng.choice(sorted(ours, key=lambda one: int(one[1]["Id"])))
@@ -215,6 +237,16 @@ class Hands:
         self.company._create(self.rng.choice(("SalesReceipt", "Invoice")), body)
         self.touched.foreign.add(number)
         return f"take {number}"
+
+    def _rename_card(self) -> str:
+        cards = [row for row in self.company.table("Customer").values() if row["Active"]]
+        if not cards:
+            return "nothing"
+        row = self.rng.choice(cards)
+        name = f"By hand {row['Id']}"
+        self.company.edit("Customer", row["Id"], DisplayName=name)
+        self.touched.cards[row["Id"]] = name
+        return f"card {row['Id']}"
 
     def _switch_item(self) -> str:
         if self.touched.inactive:

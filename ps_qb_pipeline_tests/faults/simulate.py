@@ -98,7 +98,7 @@ KINDS = (
     *TRICKS,
     *("webhook.repeated", "kill", "pause", "two_workers", "clock_skew", "recalculated"),
     *("db_locked", "db_readonly", "db_full", "db_io"),
-    *(f"hand.{act}" for act in ("memo", "money", "void", "delete", "take", "deactivate")),
+    *(f"hand.{act}" for act in ("memo", "money", "void", "delete", "take", "deactivate", "card")),
 )
 """Every kind of fault that a day may bring."""
 
