@@ -60,9 +60,9 @@ class Amender:
             return
         adjustments = [from_json(one.document) for one in made]
         received = _received(wanted, case.payments)
-        code = _unlike(wanted, posted, received)
+        code, stake = _unlike(wanted, posted, case.payments)
         if wanted is not None and code:
-            _hold(case, wanted, code, answer, _at_stake(code, wanted, posted, received))
+            _hold(case, wanted, code, answer, stake)
             return
         standing = Posted(
             posted.type,
@@ -129,24 +129,27 @@ def _received(wanted: Document | None, payments: Iterable[Document]) -> Decimal:
     return sum([*applied, *over], Decimal(0))
 
 
-def _unlike(wanted: Document | None, posted: Document, received: Decimal) -> str:
-    """Why another document would be needed: a person has to decide about the money first."""
+def _unlike(wanted: Document | None, posted: Document, payments: Iterable[Document]) -> tuple[str, Decimal]:
+    """Why another document would be needed, and the money that a person has to decide about first."""
     if wanted is None:
-        return ""
+        return "", Decimal(0)
     if wanted.currency != posted.currency:
-        return "CURRENCY_DIFF"
+        return "CURRENCY_DIFF", wanted.total
     if wanted.type == posted.type:
-        return ""
-    if posted.type != "SalesReceipt" or received == wanted.total:
-        return "EDIT_CONFLICT"
-    return "EDIT_UNDERPAID" if received < wanted.total else "PAY_OVER"
-
-
-def _at_stake(code: str, wanted: Document, posted: Document, received: Decimal) -> Decimal:
-    """The money that a person has to decide about."""
-    if code == "CURRENCY_DIFF":
-        return wanted.total
-    return abs(wanted.total - (posted.total if code == "EDIT_CONFLICT" else received))
+        return "", Decimal(0)
+    received = _received(wanted, payments)
+    if posted.type == "SalesReceipt" and received != wanted.total:
+        return "EDIT_UNDERPAID" if received < wanted.total else "PAY_OVER", abs(wanted.total - received)
+    # A receipt whose money came by several ways stands on the account of one of them.
+    elsewhere = [
+        part.amount
+        for one in payments
+        for part in one.applied
+        if part.to_key == wanted.key and one.deposit_to != posted.deposit_to
+    ]
+    if posted.type == "SalesReceipt" and wanted.total == posted.total and elsewhere:
+        return "ACCOUNT_DIFF", sum(elsewhere, Decimal(0))
+    return "EDIT_CONFLICT", abs(wanted.total - posted.total)
 
 
 def _moved(wanted: Document | None, total: Decimal) -> Decimal:

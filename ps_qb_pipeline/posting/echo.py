@@ -28,7 +28,6 @@ NUMBER_FIELD = {"Payment": "PaymentRefNum"}
 
 CARDS = frozenset({"Customer", "Item"})
 NO_NUMBER = CARDS | {"Transfer"}
-NO_TOTAL = CARDS | {"JournalEntry"}
 
 MASKED = frozenset({"PrimaryTaxIdentifier"})
 """Fields that QuickBooks shows masked: nobody can tell whether a person changed them."""
@@ -73,15 +72,18 @@ def differences(intent: Intent, row: Row) -> tuple[str, ...]:
         return () if is_void(row) or not amount(row.get("TotalAmt")) else ("a document that is not voided",)
     if intent.operation == "deactivate":
         return () if row.get("Active") is False else ("a card that is still active",)
-    if intent.entity in NO_TOTAL:
+    if intent.entity in CARDS:
         return ()
     meant = _meant(intent)
     found: list[str] = []
     if intent.entity not in NO_NUMBER and number_of(intent.entity, row) != number_of(intent.entity, meant):
         found.append("another number")
-    total = amount(row.get("TotalAmt", row.get("Amount")))
-    if total != intent.amount:
-        found.append(f"total {_shown(total)} instead of {_shown(intent.amount)}")
+    total, wanted = amount(row.get("TotalAmt", row.get("Amount"))), intent.amount
+    if intent.entity == "JournalEntry":
+        # QuickBooks gives an entry no total of its own.
+        total, wanted = _debits(row), _debits(meant)
+    if total != wanted:
+        found.append(f"total {_shown(total)} instead of {_shown(wanted)}")
     found.extend(_tax(meant, row))
     found.extend(_reference("currency", "CurrencyRef", meant, row))
     if meant.get("TxnDate") and str(row.get("TxnDate", "")) != str(meant["TxnDate"]):
@@ -89,6 +91,13 @@ def differences(intent: Intent, row: Row) -> tuple[str, ...]:
     if identity(meant.get("PrivateNote")) and not _carries(meant, row):
         found.append("another key in the private note")
     return tuple(found)
+
+
+def _debits(row: Mapping[str, Any]) -> Decimal:
+    """The sum of one side of a journal entry."""
+    details = [(line, line.get("JournalEntryLineDetail") or {}) for line in row.get("Line") or ()]
+    amounts = [amount(line.get("Amount")) for line, detail in details if detail.get("PostingType") == "Debit"]
+    return sum(filter(None, amounts), Decimal(0))
 
 
 def _tax(meant: Mapping[str, Any], row: Row) -> list[str]:

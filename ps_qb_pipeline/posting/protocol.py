@@ -16,7 +16,7 @@ from ps_qb_pipeline.accounting.documents import Customer, Document, Item, from_j
 from ps_qb_pipeline.errors import Busy, PipelineError, SettingsError
 from ps_qb_pipeline.posting import plan
 from ps_qb_pipeline.posting.cards import follow
-from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, drop, plan_changes, plan_voids
+from ps_qb_pipeline.posting.changing import STALE, confirmed_targets, plan_changes, plan_voids
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.echo import ONE_PER_SOURCE
 from ps_qb_pipeline.posting.holding import keep_holds
@@ -31,10 +31,13 @@ from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline.state.database import reading, writing
 from ps_qb_pipeline.state.intents import (
     CONFIRMED,
+    DROPPED,
     IN_FLIGHT,
+    PLANNED,
     REJECTED,
     Draft,
     Intent,
+    Move,
 )
 
 
@@ -304,9 +307,7 @@ class _Run:
             return
         with reading(self.worker.engine) as tx:
             history = intents.of_sources(tx, self.worker.realm, map(plan.source_key, listed), bodies=False)
-        for standing in map(plan.standing, history.values()):
-            if standing.base is None:
-                drop(self.worker, standing.pending)
+        self._drop_unsent(map(plan.standing, history.values()))
         bases = []
         for base in confirmed_targets(history, listed):
             hanging = self._hanging_on(base)
@@ -322,6 +323,21 @@ class _Run:
         with reading(self.worker.engine) as tx:
             found = intents.load(tx, self.worker.realm, planned.keys, bodies=False)
         self.result.voided.extend(key for key, one in sorted(found.items()) if one.state == CONFIRMED)
+
+    def _drop_unsent(self, standings: Iterable[plan.Standing]) -> None:
+        """Forget creations that never arrived: planned means that nothing of them is in the books, refused too."""
+        worker = self.worker
+        moves = [
+            Move(one.pending, DROPPED, "not wanted any more")
+            for one in standings
+            if one.base is None
+            and one.pending is not None
+            and one.pending.operation == "create"
+            and one.pending.state in {PLANNED, REJECTED}
+        ]
+        if moves:
+            with writing(worker.engine) as tx:
+                intents.move_many(tx, moves, now=worker.clock.now(), run_id=worker.run_id)
 
     def _hanging_on(self, base: Intent) -> list[str]:
         if not base.order_key:
@@ -379,11 +395,15 @@ class _Run:
                 tx, worker.realm, {draft.order_key for draft, one in drafts if one.role == "refund"}
             )
             orders = {key: plan.OrderMoney.of(order) for key, order in recorded.items()}
+            started = self._started(tx, drafts)
             numbers = intents.numbered(tx, worker.realm, [draft for draft, _ in drafts])
             fresh: list[Draft] = []
             for draft, document in drafts:
                 intent = existing.get(document.key)
                 of_whom = intent.key if intent is not None else draft.key
+                if started.get(draft.source_key, of_whom) != of_whom:
+                    # Another worker has begun with this source since we looked; the next call follows it.
+                    continue
                 if self._refunds_too_much(draft, document, orders) or self._number_is_anothers(
                     draft, of_whom, numbers
                 ):
@@ -407,7 +427,7 @@ class _Run:
             dropped = intents.load(tx, worker.realm, [one.key for one in fresh], bodies=False)
             for draft in fresh:
                 # An order that was cancelled before it was sent, and is one again.
-                if dropped[draft.key].state == intents.DROPPED:
+                if dropped[draft.key].state == DROPPED:
                     self._replan(tx, dropped[draft.key], draft)
         return keys
 
@@ -421,6 +441,17 @@ class _Run:
         self.result.held[document.key] = Waiting("REFUND_EXCEEDS_PAID", said)
         return True
 
+    def _started(self, tx: Connection, drafts: Sequence[tuple[Draft, Document]]) -> dict[str, str]:
+        """The creations that sources with one document have now, by source key."""
+        sources = {draft.source_key for draft, _ in drafts if draft.role in ONE_PER_SOURCE}
+        history = intents.of_sources(tx, self.worker.realm, sources, bodies=False)
+        return {
+            source: one.key
+            for source, mine in history.items()
+            for one in mine
+            if one.operation == "create" and one.state != DROPPED
+        }
+
     def _number_is_anothers(self, draft: Draft, key: str, numbers: dict[tuple[str, str], str]) -> bool:
         """Two documents of ours with one number could not be told apart after a lost answer: the second waits."""
         if draft.doc_number is None:
@@ -433,7 +464,7 @@ class _Run:
 
     def _replan(self, tx: Connection, intent: Intent, draft: Draft) -> None:
         """A plan that was never sent follows its document; a refusal is tried again only with other bytes."""
-        if intent.state != intents.DROPPED and intent.body_sha == intents.sha(draft.body):
+        if intent.state != DROPPED and intent.body_sha == intents.sha(draft.body):
             return
         if intents.may_replan(intent):
             intents.replan(tx, intent, draft, run_id=self.worker.run_id, now=self.worker.clock.now())

@@ -41,7 +41,7 @@ def intent_before_send(_day: Day) -> Iterator[None]:
         ordered = sorted(chosen, key=lambda one: one.key)
         return [intents._with(one, {**changes, "attempts": one.attempts + 1}) for one in ordered]
 
-    def late(worker: Worker, sent: Sequence[Intent], verdicts: Any) -> list[Intent]:
+    def late(worker: Worker, sent: Sequence[Intent], verdicts: Any, left: Any) -> list[Intent]:
         marked: list[Intent] = []
         with writing(worker.engine) as tx:
             for intent in sent:
@@ -50,7 +50,7 @@ def intent_before_send(_day: Day) -> Iterator[None]:
                 now = worker.clock.now()
                 moved = intents.move(tx, intent, SENT, now=now, run_id=worker.run_id, changes=changes)
                 marked.extend([moved] if moved is not None else [])
-        return record(worker, marked, verdicts)
+        return record(worker, marked, verdicts, left)
 
     with patch.object(sending, "_record_sending", unrecorded), patch.object(sending, "_record", late):
         yield

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ps_qb_pipeline.posting import echo, plan
 from ps_qb_pipeline.posting.dead_letters import collect, replay
 from ps_qb_pipeline.posting.ports import Pace
+from ps_qb_pipeline.quickbooks.texts import canonical
 from ps_qb_pipeline.state import intents
 from ps_qb_pipeline_tests.faults.books import Row, refusal
 from ps_qb_pipeline_tests.faults.clock import SimClock
@@ -329,3 +333,44 @@ def test_a_payment_that_a_person_redated_after_a_lost_answer_is_found_by_its_key
     assert bench.intent("1|payment|7|0").state == intents.MISMATCH
     said = json.loads(bench.intent("1|payment|7|0").body)
     assert Decimal(str(said["TotalAmt"])) == Decimal(120)
+
+
+def test_two_workers_with_two_revisions_of_a_new_order_end_without_an_error() -> None:
+    """The order was edited while one of them was at it: one begins, the other leaves it to the next call."""
+    bench = Bench()
+    bench.post()
+    edited = replace(sale(1, "80.00"), revision=1, key="1|sale|1|1")
+    compare = plan.compare
+
+    def slowly(*told: Any) -> plan.Comparison:
+        found = compare(*told)
+        monkey.undo()
+        bench.post(sale(1), alone=False)
+        return found
+
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(plan, "compare", slowly)
+        bench.post(edited, alone=False)
+    assert bench.post(edited).confirmed == ["1|sale|1|1"]
+    assert bench.numbers() == ["PS1-1"]
+    assert only(bench)["TotalAmt"] == Decimal("96.00")
+
+
+def test_a_journal_entry_that_was_stored_otherwise_is_no_success() -> None:
+    """Number, day, key and the sum of its debits are compared, though QuickBooks gives it no total."""
+    body = {
+        "DocNumber": "PSF-9",
+        "TxnDate": "2026-03-02",
+        "Line": [
+            {"Amount": Decimal(3), "JournalEntryLineDetail": {"PostingType": side}}
+            for side in ("Debit", "Credit")
+        ],
+    }
+    intent = SimpleNamespace(
+        operation="create", entity="JournalEntry", amount=Decimal(3), body=canonical(body)
+    )
+    stored = {**body, "Id": "9", "TotalAmt": 0}
+    assert echo.differences(intent, stored) == ()  # type: ignore[arg-type]
+    less = [{**body["Line"][0], "Amount": Decimal(2)}, body["Line"][1]]  # type: ignore[dict-item,index]
+    for changes in ({"Line": less}, {"DocNumber": "9"}, {"TxnDate": "2026-03-03"}):
+        assert len(echo.differences(intent, {**stored, **changes})) == 1  # type: ignore[arg-type]
