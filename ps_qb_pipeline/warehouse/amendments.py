@@ -49,6 +49,8 @@ class Answer:
 
     keep: list[Document] = field(default_factory=list)
     """Documents as they were posted; what is pending under their key goes."""
+    now: dict[str, Document] = field(default_factory=dict)
+    """What the shop says today of documents that are kept, by key: for whom, when, at which rate, from where."""
     add: list[Document] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
     """Document keys whose sources wait for a person, with the code; nothing of theirs is pending then."""
@@ -71,6 +73,7 @@ def settle(con: duckdb.DuckDBPyConnection, judge: Judge, write: Write) -> None:
     kept = {document.key for document in answer.keep}
     _delete_documents(con, {*kept, *answer.held})
     write(ledger_rows([*answer.keep, *answer.add], ()))
+    _follow_the_shop(con, [answer.now[key] for key in sorted(kept & answer.now.keys())])
     if answer.findings:
         write(finding_rows(answer.findings))
     _mark_sources(con, kept, answer.held)
@@ -118,13 +121,21 @@ def _cancelled(con: duckdb.DuckDBPyConnection) -> list[Case]:
 
 
 def _payments(con: duckdb.DuckDBPyConnection, orders: Iterable[int]) -> dict[int, list[Document]]:
+    """The payments that settle a part of each order; those of a split cart settle several."""
     rows = con.execute(
-        "select order_id, body from ledger.pending_documents"
-        " where role = 'payment' and order_id in (select unnest($orders::bigint[])) order by key",
+        """
+        select distinct coalesce(owners.order_id, documents.order_id), documents.key, documents.body
+        from ledger.pending_documents as documents
+        left join ledger.pending_applied as applied on documents.key = applied.document_key
+        left join ledger.pending_documents as owners on applied.to_key = owners.key
+        where documents.role = 'payment'
+            and coalesce(owners.order_id, documents.order_id) in (select unnest($orders::bigint[]))
+        order by all
+        """,
         {"orders": sorted(orders)},
     ).fetchall()
     found: dict[int, list[Document]] = {}
-    for order, body in rows:
+    for order, _, body in rows:
         found.setdefault(order, []).append(from_json(body))
     return found
 
@@ -168,6 +179,31 @@ def _delete_documents(con: duckdb.DuckDBPyConnection, keys: Iterable[str]) -> No
             named,
         )
     con.execute("delete from ledger.pending_documents where key in (select unnest($keys::varchar[]))", named)
+
+
+def _follow_the_shop(con: duckdb.DuckDBPyConnection, documents: Iterable[Document]) -> None:
+    """The row of a kept document says what the shop says, its body what is in the books: the proof compares both."""
+    for document in documents:
+        con.execute(
+            """
+            update ledger.pending_documents set
+                customer_name = if(customer_key = $customer, customer_name, $name),
+                customer_key = $customer,
+                txn_date = $day,
+                deposit_to = if(deposit_to = '' or $account = '', deposit_to, $account),
+                exchange_rate = $rate,
+                home_total = if(exchange_rate is distinct from $rate, round(total * $rate, 2), home_total)
+            where key = $key
+            """,
+            {
+                "key": document.key,
+                "customer": document.customer_key,
+                "name": document.customer_name,
+                "day": document.txn_date,
+                "account": document.deposit_to,
+                "rate": document.exchange_rate,
+            },
+        )
 
 
 def _mark_sources(con: duckdb.DuckDBPyConnection, kept: Iterable[str], held: Mapping[str, str]) -> None:
