@@ -45,8 +45,10 @@ def follow(con: duckdb.DuckDBPyConnection, source: str, *, keeps_deleted: bool) 
     """Notes what has been superseded since in one raw table; landing calls it, so that readers need not wait."""
     create_state(con)
     known = {"relation": SUPERSEDED, "source": source}
+    # Notes that were taken the other way say nothing: earlier versions kept no last state of what is deleted.
+    way = {"version": LAST_KNOWN if keeps_deleted else ""}
     where = "where relation = $relation and source = $source"
-    before = scalar(con, f"select max(landing_id) from {STATE} {where}", known)
+    before = scalar(con, f"select max(landing_id) from {STATE} {where} and version = $version", known | way)
     now = _last(con, source)
     if now == before:
         return
@@ -59,7 +61,8 @@ def follow(con: duckdb.DuckDBPyConnection, source: str, *, keeps_deleted: bool) 
         note(con, source, before)
         con.execute(f"delete from {STATE} {where}", known)
         con.execute(
-            f"insert into {STATE} values ($relation, '', $source, $landing_id)", known | {"landing_id": now}
+            f"insert into {STATE} values ($relation, $version, $source, $landing_id)",
+            known | way | {"landing_id": now},
         )
 
 

@@ -149,3 +149,18 @@ def test_a_failed_note_is_made_good(monkeypatch):
         monkeypatch.undo()
         models.run_models(con, NEEDED)
         assert con.execute("select id, total from staging.quickbooks_documents").fetchall() == [("1", 2)]
+
+
+def test_notes_of_an_earlier_version_are_taken_again():
+    """A document that was deleted before last states were kept shows its last state after the upgrade, dated and all."""
+    with warehouse() as con:
+        land(con, "raw.quickbooks_invoices", 1, "new", 7)
+        land(con, "raw.quickbooks_invoices", 1, "deleted", 0)
+        incremental.create_state(con)
+        con.execute("insert into raw.superseded values ('raw.quickbooks_invoices', 1)")
+        con.execute(
+            "insert into runner.watermarks values ('raw.superseded', '', 'raw.quickbooks_invoices', 2)"
+        )
+        models.run_models(con, NEEDED)
+        shown = con.execute("select id, total, deleted from staging.quickbooks_documents").fetchall()
+        assert shown == [("1", 7, True)]
