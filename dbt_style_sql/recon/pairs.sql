@@ -13,7 +13,7 @@ documents as (
     from ledger.documents
 ),
 
-claims as (
+claims as not materialized (
     select * from recon.books_claims
     where document_key is not null and claim_no = 1
 ),
@@ -32,8 +32,9 @@ holds as (
     group by all
 ),
 
-live_intents as (
+live_intents as not materialized (
     select
+        key,
         case
             when contains(key, '|adjustment|') or contains(key, '|summary|') then key
             when ends_with(key, '|0') then left(key, length(key) - 1)
@@ -52,16 +53,16 @@ live_intents as (
     where entity not in ('Customer', 'Item') and state not in ('DROPPED', 'SUPERSEDED')
 ),
 
--- Few documents were written more than once.
+-- Few documents were written more than once: then one of their keys names a revision.
 repeated as (
     select stem
     from live_intents
+    where stem <> key and not ends_with(key, '|0')
     group by all
-    having count(*) > 1
 ),
 
 intents as (
-    select * exclude (revision)
+    select * exclude (key, revision)
     from live_intents
     anti join repeated using (stem)
     union all by name
@@ -165,7 +166,8 @@ findings as (
     group by all
 ),
 
-compared as (
+-- (Not kept in memory: a million orders would not fit.)
+compared as not materialized (
     select
         documents.key,
         documents.type,
@@ -302,14 +304,19 @@ covered as (
     select
         receipts.key,
         receipts.order_id
-    from compared as receipts
-    inner join compared as payments
-        on receipts.order_id = payments.order_id
+    from claims
+    inner join ledger.documents as receipts on claims.document_key = receipts.key
+    inner join ledger.documents as payments on receipts.order_id = payments.order_id
+    anti join (select known.document_key from claims as known where known.live) as there
+        on payments.key = there.document_key
     where
-        receipts.kind_code = 'PAYMENT_EXTRA' and receipts.role = 'sale'
-        and payments.type = 'Payment' and not payments.live
+        claims.live
+        and claims.entity in ('SalesReceipt', 'RefundReceipt')
+        and claims.entity <> receipts.type
+        and receipts.role = 'sale'
+        and payments.type = 'Payment'
     group by receipts.key, receipts.order_id
-    having sum(payments.total) = min(receipts.books_total)
+    having sum(payments.total) = min(claims.total)
 ),
 
 -- Which money differs, and who changed it.
