@@ -12,17 +12,18 @@ period as (
 
 sales as (
     select
-        pairs.order_id,
-        pairs.id_shop,
-        documents.reference,
-        documents.doc_number,
-        pairs.currency,
-        pairs.txn_date,
-        pairs.total,
-        pairs.total - pairs.total_tax as net
-    from recon.pairs as pairs
-    inner join ledger.documents as documents using (key)
-    where pairs.role = 'sale' and not pairs.held and pairs.type in ('SalesReceipt', 'Invoice')
+        key,
+        order_id,
+        id_shop,
+        currency,
+        txn_date,
+        total,
+        total - total_tax as net
+    from recon.pairs
+    where
+        role = 'sale' and not held and type in ('SalesReceipt', 'Invoice')
+        and txn_date <= (select last_day from period)
+        and txn_date > (select last_day - interval 3 month from period)
 ),
 
 deliveries as (
@@ -56,8 +57,8 @@ final as (
     select
         sales.order_id,
         sales.id_shop,
-        sales.reference,
-        sales.doc_number,
+        documents.reference,
+        documents.doc_number,
         sales.currency,
         cast(period.last_day as date) as period_end,
         case
@@ -75,20 +76,14 @@ final as (
         ) as paid
     from sales
     cross join period
-    inner join deliveries using (order_id)
-    inner join invoices using (order_id)
+    inner join ledger.documents as documents on sales.key = documents.key
+    inner join deliveries on sales.order_id = deliveries.order_id
+    inner join invoices on sales.order_id = invoices.order_id
     left join payments on invoices.key = payments.to_key
     where
-        sales.txn_date <= period.last_day
-        and sales.txn_date > period.last_day - interval 3 month
-        and (
-            deliveries.delivery_date is null
-            or deliveries.delivery_date::date > period.last_day
-            or (
-                invoices.type = 'Invoice'
-                and coalesce(payments.paid, 0) < sales.total
-            )
-        )
+        deliveries.delivery_date is null
+        or deliveries.delivery_date::date > period.last_day
+        or (invoices.type = 'Invoice' and coalesce(payments.paid, 0) < sales.total)
 )
 
 select * from final

@@ -19,25 +19,45 @@ claims as (
     where document_key is not null and claim_no = 1 and live
 ),
 
-expected as (
+taxes as (
     select
         document_key,
         cast(rate as decimal(9, 4)) as rate,
-        cast(sum(base) as decimal(18, 4)) as base,
-        cast(sum(amount) as decimal(18, 4)) as amount
+        base,
+        amount
     from ledger.taxes
-    group by all
 ),
 
-actual as (
+
+books_taxes as (
     select
         entity,
         id,
         cast(cast(rate as decimal(18, 6)) as decimal(9, 4)) as rate,
-        cast(sum(base) as decimal(18, 6)) as base,
-        cast(sum(amount) as decimal(18, 6)) as amount
+        base,
+        amount
     from staging.quickbooks_document_taxes
-    group by all
+),
+
+-- Summed over both sides at once, only what differs is left.
+suspects as (
+    select document_key
+    from (
+        select
+            document_key,
+            rate,
+            amount
+        from taxes
+        union all by name
+        select
+            claims.document_key,
+            books_taxes.rate,
+            -books_taxes.amount as amount
+        from books_taxes
+        inner join claims using (entity, id)
+    )
+    group by document_key, rate
+    having sum(amount) <> 0
 ),
 
 live as (
@@ -48,28 +68,31 @@ live as (
         claims.id
     from documents
     inner join claims on documents.key = claims.document_key
+    semi join suspects on documents.key = suspects.document_key
 ),
 
 ours as (
     select
         live.key,
         live.currency,
-        expected.rate,
-        expected.base,
-        expected.amount
+        taxes.rate,
+        cast(sum(taxes.base) as decimal(18, 4)) as base,
+        cast(sum(taxes.amount) as decimal(18, 4)) as amount
     from live
-    inner join expected on live.key = expected.document_key
+    inner join taxes on live.key = taxes.document_key
+    group by all
 ),
 
 theirs as (
     select
         live.key,
         live.currency,
-        actual.rate,
-        actual.base,
-        actual.amount
+        books_taxes.rate,
+        cast(sum(books_taxes.base) as decimal(18, 6)) as base,
+        cast(sum(books_taxes.amount) as decimal(18, 6)) as amount
     from live
-    inner join actual using (entity, id)
+    inner join books_taxes using (entity, id)
+    group by all
 ),
 
 final as (
