@@ -89,13 +89,13 @@ moves as (
         documents.purpose,
         case
             when lines.posting_type = 'Credit' then -lines.amount
-            when documents.entity = 'Deposit' then -lines.amount
+            when documents.entity in ('Deposit', 'VendorCredit') then -lines.amount
             else lines.amount
         end as amount
     from documents
     inner join staging.quickbooks_document_lines as lines using (entity, id)
     inner join ours on lines.account_id = ours.account_id
-    where lines.entity in ('JournalEntry', 'Deposit', 'Purchase')
+    where lines.entity in ('JournalEntry', 'Deposit', 'Purchase', 'Bill', 'VendorCredit')
 ),
 
 actual as (

@@ -152,7 +152,7 @@ strangers as (
 -- Where card sales are paid into. A bank account, which wires are paid into, has a life of its own.
 our_clearing_accounts as (
     select accounts.id
-    from accounts
+    from staging.quickbooks_account_names as accounts
     semi join (
         select expected.deposit_to
         from expected
@@ -166,9 +166,24 @@ our_income_accounts as (
     where
         items.income_account_id is not null
         and (
-            items.name in (select distinct lines.item from ledger.lines as lines)
-            or items.name in (select known.name from ledger.items as known)
+            items.id in (
+                select names.id
+                from staging.quickbooks_item_names as names
+                where
+                    names.name in (select distinct lines.item from ledger.lines as lines)
+                    or names.name in (select known.name from ledger.items as known)
+            )
         )
+),
+
+-- Nobody books on a tax account by hand without meaning the tax of somebody's documents.
+our_accounts as (
+    select id from our_income_accounts
+    union
+    select id from our_clearing_accounts
+    union
+    select id from accounts
+    where account_sub_type in ('GlobalTaxPayable', 'SalesTaxPayable')
 ),
 
 strange_lines as (
@@ -177,18 +192,19 @@ strange_lines as (
         document_lines.id,
         bool_or(coalesce(
             items.income_account_id in (select ours.id from our_income_accounts as ours)
-            or document_lines.account_id in (select ours.id from our_income_accounts as ours)
-            or document_lines.account_id in (select ours.id from our_clearing_accounts as ours),
+            or document_lines.account_id in (select ours.id from our_accounts as ours),
             false
         )) as on_our_accounts,
         bool_or(settled.id is not null) as settles_ours,
-        sum(
-            if(
-                document_lines.account_id in (select ours.id from our_income_accounts as ours)
-                or document_lines.account_id in (
-                    select ours.id from our_clearing_accounts as ours
-                ),
-                document_lines.amount, 0
+        -- A journal between two of our accounts moves its money once.
+        greatest(
+            sum(document_lines.amount) filter (
+                where document_lines.posting_type = 'Debit'
+                and document_lines.account_id in (select ours.id from our_accounts as ours)
+            ),
+            sum(document_lines.amount) filter (
+                where document_lines.posting_type = 'Credit'
+                and document_lines.account_id in (select ours.id from our_accounts as ours)
             )
         ) as amount_on_ours
     from document_lines
@@ -247,7 +263,7 @@ final as (
         claimed.currency,
         claimed.txn_date,
         claimed.exchange_rate,
-        -- A journal has no total of its own: what of it stands on our accounts.
+        -- Of a journal by hand what stands on our accounts.
         if(
             claimed.entity = 'JournalEntry' and placed.amount_on_ours is not null,
             placed.amount_on_ours, claimed.total

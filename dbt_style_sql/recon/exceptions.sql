@@ -182,7 +182,7 @@ at_stake as (
         source_id,
         cast(max(abs(amount)) as decimal(18, 2)) as amount
     from ledger.findings
-    where code in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT')
+    where code in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT', 'ACCOUNT_DIFF')
     group by all
 ),
 
@@ -195,7 +195,7 @@ held as (
             when objects.class = 'SOURCE_DELETED'
                 then coalesce(objects.ledger_amount, objects.amount)
             -- The document stands in the books: at stake is by how much it no longer fits.
-            when objects.class in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT')
+            when objects.class in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT', 'ACCOUNT_DIFF')
                 then coalesce(at_stake.amount, objects.amount)
             else objects.amount
         end as amount,
@@ -223,8 +223,12 @@ held as (
             or objects.class = 'PAY_ORPHAN'
             or objects.reference not in (select held_orders.reference from held_orders)
         )
+        -- Nor is what was paid for a part of a split cart that is gone too much for the others.
         and not (
-            objects.class = 'SOURCE_DELETED'
+            (
+                objects.class in ('SOURCE_DELETED', 'PAY_OVER')
+                or (objects.class = 'EDIT_CONFLICT' and coalesce(at_stake.amount, 0) = 0)
+            )
             and objects.reference in (select known.reference from left_behind as known)
         )
 ),

@@ -28,9 +28,8 @@ item_ids as (
 item_names as (
     select
         name,
-        min(id) as id
-    from staging.quickbooks_items
-    group by all
+        id
+    from staging.quickbooks_item_names
 ),
 
 -- A line stands on the income account of its item.
@@ -90,19 +89,30 @@ discount_items as (
     where our_lines.kind = 'discount'
 ),
 
-theirs as (
+-- A discount over the whole document has no item, and stands on an account of its own.
+their_lines as (
     select
         touched.document_key,
-        item_accounts.account_id,
-        sum(lines.amount) as amount,
-        sum(if(lines.item_id in (select s.id from shipping_items as s), lines.amount, 0))
-            as shipping,
-        sum(if(lines.item_id in (select d.id from discount_items as d), lines.amount, 0))
-            as discount
+        lines.item_id,
+        lines.tax_code_id,
+        if(
+            lines.item_id is null, coalesce(lines.account_id, 'discounts'), item_accounts.account_id
+        ) as account_id,
+        if(lines.item_id is null, -lines.amount, lines.amount) as amount
     from staging.quickbooks_document_lines as lines
     inner join touched using (entity, id)
     left join item_accounts on lines.item_id = item_accounts.id
-    where lines.item_id is not null
+    where lines.item_id is not null or lines.detail_type = 'DiscountLineDetail'
+),
+
+theirs as (
+    select
+        document_key,
+        account_id,
+        sum(amount) as amount,
+        sum(if(item_id in (select s.id from shipping_items as s), amount, 0)) as shipping,
+        sum(if(item_id in (select d.id from discount_items as d), amount, 0)) as discount
+    from their_lines
     group by all
 ),
 
@@ -132,16 +142,18 @@ our_codes as (
     group by all
 ),
 
+-- (What a discount over the whole document does to each code shows in its tax.)
 their_codes as (
     select
-        touched.document_key,
-        coalesce(lines.tax_code_id, '') as tax_code_id,
-        sum(lines.amount) as amount
-    from staging.quickbooks_document_lines as lines
-    inner join touched using (entity, id)
+        document_key,
+        coalesce(tax_code_id, '') as tax_code_id,
+        sum(amount) as amount
+    from their_lines
     where
-        lines.item_id is not null
-        and touched.document_key in (select coded.document_key from our_codes as coded)
+        document_key in (select coded.document_key from our_codes as coded)
+        and document_key not in (
+            select reduced.document_key from their_lines as reduced where reduced.item_id is null
+        )
     group by all
 ),
 
@@ -152,6 +164,43 @@ by_code as (
             as moved_to_other_codes
     from our_codes
     full outer join their_codes using (document_key, tax_code_id)
+    where document_key in (select coded.document_key from their_codes as coded)
+    group by all
+),
+
+-- Where an item of ours is not known in the books, nothing is said of items and accounts.
+unknown_items as (
+    select distinct document_key from our_lines
+    where item_id is null
+),
+
+our_items as (
+    select
+        document_key,
+        item_id,
+        sum(amount) as amount
+    from our_lines
+    anti join unknown_items using (document_key)
+    group by all
+),
+
+their_items as (
+    select
+        document_key,
+        coalesce(item_id, '') as item_id,
+        sum(amount) as amount
+    from their_lines
+    semi join our_items using (document_key)
+    group by all
+),
+
+by_item as (
+    select
+        document_key,
+        sum(greatest(coalesce(their_items.amount, 0) - coalesce(our_items.amount, 0), 0))
+            as moved_to_other_items
+    from our_items
+    full outer join their_items using (document_key, item_id)
     group by all
 ),
 
@@ -161,23 +210,36 @@ summed as (
         sum(difference) as net_difference,
         sum(shipping) as shipping_difference,
         sum(discount) as discount_difference,
-        sum(if(difference > 0, difference, 0)) as moved_to_others
+        if(
+            document_key in (select unknown.document_key from unknown_items as unknown), 0,
+            sum(if(difference > 0, difference, 0))
+        ) as moved_to_others
     from by_account
-    group by all
+    group by document_key
     having sum(abs(difference)) <> 0
 ),
 
 final as (
     select
-        coalesce(summed.document_key, by_code.document_key) as document_key,
+        document_key,
         cast(coalesce(summed.net_difference, 0) as decimal(18, 2)) as net_difference,
         cast(coalesce(summed.shipping_difference, 0) as decimal(18, 2)) as shipping_difference,
         cast(coalesce(summed.discount_difference, 0) as decimal(18, 2)) as discount_difference,
         cast(coalesce(summed.moved_to_others, 0) as decimal(18, 2)) as moved_to_others,
-        cast(coalesce(by_code.moved_to_other_codes, 0) as decimal(18, 2)) as moved_to_other_codes
+        cast(coalesce(by_code.moved_to_other_codes, 0) as decimal(18, 2)) as moved_to_other_codes,
+        -- Between items of one account: what moved to other accounts moved to other items too.
+        cast(
+            greatest(
+                coalesce(by_item.moved_to_other_items, 0) - coalesce(summed.moved_to_others, 0), 0
+            ) as decimal(18, 2)
+        ) as moved_to_other_items
     from summed
     full outer join by_code using (document_key)
-    where summed.document_key is not null or by_code.moved_to_other_codes <> 0
+    full outer join by_item using (document_key)
+    where
+        summed.document_key is not null
+        or by_code.moved_to_other_codes <> 0
+        or by_item.moved_to_other_items <> 0
 )
 
 select * from final

@@ -146,7 +146,10 @@ books_judged as (
         claims.* exclude (stem),
         pairs.order_id,
         pairs.id_shop,
-        cast(date_trunc('month', pairs.txn_date) as date) as month,
+        -- A second document stands in a month of its own.
+        cast(
+            date_trunc('month', if(claims.claim_no > 1, claims.txn_date, pairs.txn_date)) as date
+        ) as month,
         case
             when not claims.live then pairs.class
             when claims.claim_no > 1 then 'DUPLICATE_IN_QBO'

@@ -98,9 +98,8 @@ customers_named as (
 accounts as (
     select
         fully_qualified_name,
-        min(id) as id
-    from staging.quickbooks_accounts
-    group by all
+        id
+    from staging.quickbooks_account_names
 ),
 
 tax_differences as (
@@ -244,6 +243,7 @@ compared as not materialized (
             coalesce(line_differences.moved_to_others, 0), 0
         ) as on_other_accounts,
         coalesce(line_differences.moved_to_other_codes, 0) as on_other_codes,
+        coalesce(line_differences.moved_to_other_items, 0) as on_other_items,
         coalesce(applied_differences.not_applied, 0) as not_applied,
         coalesce(documents.txn_date <= (select closed.until from closed), false) as in_closed_period,
         -- A rate off by one in the sixth place is the rounding that 3.3 tolerates.
@@ -331,11 +331,17 @@ judged as (
             when not live or other_currency then null
             when
                 gross_difference = 0 and tax_difference = 0 and rate_difference = 0
-                and on_other_codes = 0 and not_applied = 0
+                and on_other_codes = 0 and not_applied = 0 and on_other_items = 0
                 then null
             when intent_state = 'MISMATCH' then 'QBO_RECALCULATED'
             when both_moved then 'EDIT_CONFLICT'
-            when not_applied <> 0 then 'QBO_EDITED'
+            when
+                not_applied <> 0
+                or (
+                    gross_difference = 0 and tax_difference = 0 and rate_difference = 0
+                    and on_other_codes = 0
+                )
+                then 'QBO_EDITED'
             when books_moved and gross_difference in (0, tax_difference) then 'AMOUNT_TAX_DIFF'
             when books_moved then 'QBO_EDITED'
             when in_closed_period then 'EDIT_AFTER_CLOSE'
@@ -352,7 +358,8 @@ judged as (
             when tax_difference <> 0 then tax_difference
             when rate_difference <> 0 then rate_difference
             when not_applied <> 0 then not_applied
-            else on_other_codes
+            when on_other_codes <> 0 then on_other_codes
+            else on_other_items
         end as money_amount
     from compared
 ),

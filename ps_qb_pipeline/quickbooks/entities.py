@@ -168,6 +168,18 @@ _SALE = (
 """
 )
 
+_BOUGHT = (
+    _TRANSACTION
+    + """
+    global_tax   text       GlobalTaxCalculation
+    total        decimal    TotalAmt
+    total_tax    decimal    TxnTaxDetail.TotalTax
+    tax_lines    tax_lines  TxnTaxDetail.TaxLine
+    vendor_id    text       VendorRef.value
+    vendor_name  text       VendorRef.name
+"""
+)
+
 _NAME = (
     _STAMPS
     + """
@@ -437,6 +449,21 @@ ENTITIES: dict[str, Entity] = {
             entity_id          text     EntityRef.value
             entity_name        text     EntityRef.name
             credit             bool     Credit
+            """,
+        ),
+        _entity("Bill", "bills", _BOUGHT),
+        _entity("VendorCredit", "vendor_credits", _BOUGHT),
+        _entity(
+            "BillPayment",
+            "bill_payments",
+            _TRANSACTION
+            + """
+            total            decimal  TotalAmt
+            vendor_id        text     VendorRef.value
+            vendor_name      text     VendorRef.name
+            pay_type         text     PayType
+            bank_account_id  text     CheckPayment.BankAccountRef.value
+            card_account_id  text     CreditCardPayment.CCAccountRef.value
             """,
         ),
         _entity(

@@ -98,14 +98,57 @@ def shop_changed(world: World, kind: str, by: str, order: int = 1001) -> None:
     )
 
 
-def journal(world: World, account: str) -> None:
-    """A person's journal entry on an account."""
+def journal(world: World, account: str, against: str = "") -> None:
+    """A person's journal entry on an account, and on another one against it."""
     by_hand(world, "JournalEntry", "7", "", "")
     world.con.execute(
         "update staging.quickbooks_document_lines set account_id = ?, posting_type = 'Debit'"
         " where entity = 'JournalEntry'",
         [account],
     )
+    if against:
+        world.con.execute(
+            "insert into staging.quickbooks_document_lines (entity, id, line_no, amount, account_id, posting_type)"
+            " select entity, id, 2, amount, ?, 'Credit' from staging.quickbooks_document_lines"
+            " where entity = 'JournalEntry'",
+            [against],
+        )
+
+
+def bill_paid(world: World, account: str) -> None:
+    """A person pays a supplier out of an account."""
+    by_hand(world, "BillPayment", "9", "", "")
+    world.con.execute(
+        "update staging.quickbooks_documents set from_account_id = ? where entity = 'BillPayment'", [account]
+    )
+
+
+def lines_edited(world: World, *amounts: tuple[str, str]) -> None:
+    """A person changes lines of receipt 1004, and leaves its total alone."""
+    for item, by in amounts:
+        world.con.execute(
+            "update staging.quickbooks_document_lines set amount = amount + ? where item_id = ? and id ="
+            " (select id from staging.quickbooks_documents where doc_number = 'PS1-1004')",
+            [by, item],
+        )
+    world.edit("PS1-1004", due_date=DAY)
+
+
+def discounted(world: World) -> None:
+    """A person raises a line of receipt 1004 and takes as much off the whole document."""
+    lines_edited(world, ("11", "4.00"))
+    world.con.execute(
+        "insert into staging.quickbooks_document_lines (entity, id, line_no, amount, detail_type)"
+        " select entity, id, 9, 4.00, 'DiscountLineDetail' from staging.quickbooks_documents"
+        " where doc_number = 'PS1-1004'"
+    )
+
+
+def renamed(world: World) -> None:
+    """A person renames the shipping item and our clearing account, and saves a receipt again."""
+    world.con.execute("update staging.quickbooks_items set name = 'Carriage' where id = '12'")
+    world.con.execute("update staging.quickbooks_accounts set fully_qualified_name = 'Till' where id = '1'")
+    world.edit("PS1-1001", deposit_to_name="Till")
 
 
 KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
@@ -174,6 +217,28 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
     "payment by hand on our invoice": (lambda w: paid_by_hand(w), {"PAYMENT_EXTRA": "12.00"}),
     "payment by hand on an invoice of others": (lambda w: by_hand(w, "Payment", "x", BANK, "19"), {}),
     "journal entry on our clearing account": (lambda w: journal(w, "1"), {"QBO_FOREIGN_LINE": "12.00"}),
+    "journal entry between two accounts of ours": (lambda w: journal(w, "1", "3"), {"QBO_FOREIGN_LINE": "12.00"}),
+    "journal entry on a tax account": (lambda w: journal(w, "6"), {"QBO_FOREIGN_LINE": "12.00"}),
+    "a supplier paid from our clearing account": (lambda w: bill_paid(w, "1"), {"QBO_FOREIGN_LINE": "12.00"}),
+    "a supplier paid from the bank": (lambda w: bill_paid(w, "2"), {}),
+    "by hand on our clearing account, renamed": (
+        lambda w: (renamed(w), by_hand(w, "SalesReceipt", "1037", CLEARING, "19")),
+        {"QBO_FOREIGN_LINE": "12.00"},
+    ),
+    "item and account renamed": (lambda w: renamed(w), {}),
+    "copied into another month": (
+        lambda w: w.book("SalesReceipt", "X", date(2026, 3, 1), "EUR", Decimal(30), Decimal(5), 12, CLEARING, "1|sale|1001|0"),
+        {"DUPLICATE_IN_QBO": "30.00"},
+    ),
+    "two lines of one account edited against each other": (
+        lambda w: lines_edited(w, ("11", "1.00"), ("13", "-1.00")),
+        {"QBO_EDITED": "1.00"},
+    ),
+    "two lines of two accounts edited against each other": (
+        lambda w: lines_edited(w, ("11", "1.00"), ("12", "-1.00")),
+        {"ACCOUNT_DIFF": "1.00"},
+    ),
+    "a raise that a discount of the document hides": (discounted, {"ACCOUNT_DIFF": "4.00"}),
     "journal entry elsewhere": (lambda w: journal(w, "5"), {}),
     "by hand elsewhere": (lambda w: by_hand(w, "Invoice", "1039", "", "19"), {}),
     "held order": (lambda w: w.unposted(1010, "held", "PS_IDENTITY_BREAK"), {"PS_IDENTITY_BREAK": "30.00"}),

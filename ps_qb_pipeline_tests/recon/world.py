@@ -60,17 +60,21 @@ class World:
         self.rows("staging.prestashop_configurations", {"id": 1, "name": "PS_CURRENCY_DEFAULT", "value": "1"})
         self.rows("staging.prestashop_shops", {"id": 1, "name": "Boutique"})
         self.rows("staging.quickbooks_preferences", {"id": "1", "home_currency": "EUR"})
-        for number, name in enumerate((CLEARING, BANK, "Sales of goods", "Shipping income", "Rent")):
-            self.rows(
-                "staging.quickbooks_accounts",
-                {"id": str(number + 1), "fully_qualified_name": name, "name": name},
-            )
+        named = (CLEARING, BANK, "Sales of goods", "Shipping income", "Rent", "VAT")
+        for number, name in enumerate(named):
+            account = {"id": str(number + 1), "fully_qualified_name": name}
+            kind = "GlobalTaxPayable" if name == "VAT" else None
+            self.rows("staging.quickbooks_accounts", {**account, "name": name, "account_sub_type": kind})
+            self.rows("staging.quickbooks_account_names", account)
         self.rows(
             "staging.quickbooks_items",
             {"id": "11", "name": "SKU-1", "income_account_id": "3"},
             {"id": "12", "name": "PS Shipping", "income_account_id": "4"},
             {"id": "13", "name": "PS Discount", "income_account_id": "3"},
             {"id": "19", "name": "Room hire", "income_account_id": "5"},
+        )
+        self.con.execute(
+            "insert into staging.quickbooks_item_names (name, id) select name, id from staging.quickbooks_items"
         )
         self.rows("ledger.items", {"key": "sku:SKU-1", "sku": "SKU-1", "name": "SKU-1", "body": "{}"})
         self.rows(

@@ -17,6 +17,10 @@ documents as (
     union all
     select entity, id, lines from staging.quickbooks_purchases
     union all
+    select entity, id, lines from staging.quickbooks_bills
+    union all
+    select entity, id, lines from staging.quickbooks_vendor_credits
+    union all
     select entity, id, lines from staging.quickbooks_journal_entries
 ),
 

@@ -53,8 +53,46 @@ purchases as (
     from staging.quickbooks_purchases
 ),
 
+bills as (
+    select
+        *,
+        vendor_id as customer_id,
+        vendor_name as customer_name
+    from staging.quickbooks_bills
+),
+
+vendor_credits as (
+    select
+        *,
+        vendor_id as customer_id,
+        vendor_name as customer_name
+    from staging.quickbooks_vendor_credits
+),
+
+bill_payments as (
+    select
+        *,
+        vendor_id as customer_id,
+        vendor_name as customer_name,
+        coalesce(bank_account_id, card_account_id) as from_account_id
+    from staging.quickbooks_bill_payments
+),
+
+-- A journal tells no total: it is the sum of its debits.
 journal_entries as (
-    select * from staging.quickbooks_journal_entries
+    select
+        * replace (
+            coalesce(
+                nullif(total, 0),
+                list_sum(
+                    list_transform(
+                        lines,
+                        lambda line: if(line.posting_type = 'Debit', coalesce(line.amount, 0), 0)
+                    )
+                )
+            ) as total
+        )
+    from staging.quickbooks_journal_entries
 ),
 
 -- What a kind lacks is null.
@@ -74,6 +112,12 @@ documents as (
     select * from transfers
     union all by name
     select * from purchases
+    union all by name
+    select * from bills
+    union all by name
+    select * from vendor_credits
+    union all by name
+    select * from bill_payments
     union all by name
     select * from journal_entries
 ),
