@@ -280,10 +280,9 @@ def _replay_one(
             to = PLANNED
         else:
             assert intent.state in {STUCK, CONFLICT, COLLISION}
-            changes, to = {"attempts": 0, **NO_FAULT}, UNKNOWN
-            if intent.state == COLLISION:
-                # QuickBooks may repeat for ever that the number is taken.
-                changes |= _another_requestid(intent)
+            # It is looked up first. If it goes out again it gets another request id: to the old one
+            # QuickBooks may repeat for ever what it said then, that the number is taken or that it failed.
+            changes, to = {**_another_requestid(intent), "attempts": 0, **NO_FAULT}, UNKNOWN
         moved = intents.move(
             tx, intent, to, now=now, run_id=run_id, reason=f"replayed by {by}", changes=changes
         )

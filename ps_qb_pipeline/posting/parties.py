@@ -347,6 +347,10 @@ def _is_open(back: Intent) -> bool:
 
 def _reactivation(closed: Intent, row: Row, revision: int) -> Draft:
     token = str(row.get("SyncToken", ""))
+    head = {"Id": closed.qbo_id, "SyncToken": token}
+    # QuickBooks marks the names of what is not in use.
+    name = "DisplayName" if closed.entity == "Customer" else "Name"
+    plain = str(row.get(name, "")).removesuffix(" (deleted)")
     return Draft(
         key=f"{closed.source_key}|{revision}",
         operation="update",
@@ -361,7 +365,7 @@ def _reactivation(closed: Intent, row: Row, revision: int) -> Draft:
         document_sha=closed.document_sha,
         amount=Decimal(0),
         currency=closed.currency,
-        body=canonical({"Id": closed.qbo_id, "SyncToken": token, "sparse": True, "Active": True}),
+        body=canonical({**head, "sparse": True, "Active": True, name: plain}),
         target_id=closed.qbo_id,
         target_key=closed.key,
         sync_token=token,
