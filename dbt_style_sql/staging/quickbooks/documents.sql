@@ -87,7 +87,8 @@ journal_entries as (
                 list_sum(
                     list_transform(
                         lines,
-                        lambda line: if(line.posting_type = 'Debit', coalesce(line.amount, 0), 0)
+                        -- (Not called line: in a warehouse of 0.1 that is a column.)
+                        lambda one: if(one.posting_type = 'Debit', coalesce(one.amount, 0), 0)
                     )
                 )
             ) as total
