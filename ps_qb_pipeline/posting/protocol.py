@@ -379,9 +379,11 @@ class _Run:
             if key and key in missing:
                 return missing[key]
         for key in plan.references(document):
-            base = plan.standing(history.get(plan.source_key(key), ())).base
+            base, pending, _ = plan.standing(history.get(plan.source_key(key), ()))
             if base is None:
                 return Waiting(WAITS, f"{key} is not in the books yet")
+            if pending is not None and pending.operation == "void" and pending.state in {PLANNED, *IN_FLIGHT}:
+                return Waiting(WAITS, f"{key} is being voided")
             self.names.learn(base.entity, key, base.doc_number or "", base.qbo_id)
         return None
 
@@ -416,6 +418,7 @@ class _Run:
                     # intent keeps its key, so that whatever happened to it is never forgotten.
                     self._replan(tx, intent, replace(draft, key=intent.key, revision=intent.revision))
                     keys.append(intent.key)
+            known = intents.load(tx, worker.realm, [one.key for one in fresh], bodies=False)
             intents.plan(
                 tx,
                 fresh,
@@ -424,11 +427,10 @@ class _Run:
                 run_id=worker.run_id,
                 now=worker.clock.now(),
             )
-            dropped = intents.load(tx, worker.realm, [one.key for one in fresh], bodies=False)
             for draft in fresh:
                 # An order that was cancelled before it was sent, and is one again.
-                if dropped[draft.key].state == DROPPED:
-                    self._replan(tx, dropped[draft.key], draft)
+                if draft.key in known and known[draft.key].state == DROPPED:
+                    self._replan(tx, known[draft.key], draft)
         return keys
 
     def _refunds_too_much(self, draft: Draft, document: Document, orders: dict[str, plan.OrderMoney]) -> bool:

@@ -35,6 +35,7 @@ from ps_qb_pipeline.posting.undo_plan import (
     UndoPlan,
     card_steps,
     choose,
+    hanging,
     holding,
     is_reversed,
     steps,
@@ -44,7 +45,7 @@ from ps_qb_pipeline.state import identities, intents, leases, owners
 from ps_qb_pipeline.state.clock import Clock, SystemClock
 from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline.state.database import reading, writing
-from ps_qb_pipeline.state.intents import CONFIRMED, IN_FLIGHT, Draft, Intent
+from ps_qb_pipeline.state.intents import CONFIRMED, DROPPED, IN_FLIGHT, PLANNED, Draft, Intent, Move
 
 REVERSALS: Mapping[str, DocumentType] = {
     "SalesReceipt": "RefundReceipt",
@@ -188,7 +189,7 @@ class _Undo:
         # What hangs on others goes in requests of its own before them, and stays with them where it stays.
         for wave in _waves(creations):
             going = self._without_what_stays(creations, wave)
-            self._void([base for base in going if not is_reversed(base, self.close_date)])
+            self._void([base for base in going if not is_reversed(base, self.close_date)], creations)
             self._reverse([base for base in going if is_reversed(base, self.close_date)])
         self._restore([task for task in tasks if task.before is not None])
 
@@ -199,11 +200,12 @@ class _Undo:
         self.result.left |= {base.key: held[base.source_key] for base in wave if base.source_key in held}
         return [base for base in wave if base.source_key not in held]
 
-    def _void(self, bases: Sequence[Intent]) -> None:
+    def _void(self, bases: Sequence[Intent], creations: Sequence[Intent]) -> None:
         if not bases:
             return
         planned = plan_voids(self.worker, bases, reason=f"undo by {self.worker.actor}")
         self.worker.step("undo.voids.planned")
+        self._spare(bases, hanging(self.worker, bases, {base.source_key for base in creations}), planned.keys)
         drive(self.worker, planned.keys)
         self.result.left.update((key, str(why)) for key, why in planned.waiting.items())
         with reading(self.worker.engine) as tx:
@@ -213,6 +215,22 @@ class _Undo:
                 self.result.voided.append(base.key)
             elif base.key not in self.result.left:
                 self.result.unfinished.append(base.key)
+
+    def _spare(self, bases: Sequence[Intent], held: Mapping[str, str], keys: Sequence[str]) -> None:
+        """Drop voids again on whose documents a live run has hung something since they were chosen.
+
+        From the moment that a void is planned nothing more is hung on its document.
+        """
+        spared = {base.key: held[base.source_key] for base in bases if base.source_key in held}
+        if not spared:
+            return
+        worker = self.worker
+        with writing(worker.engine) as tx:
+            voids = intents.load(tx, worker.realm, keys, bodies=False).values()
+            planned = [one for one in voids if one.target_key in spared and one.state == PLANNED]
+            moves = [Move(one, DROPPED, "not alone any more") for one in planned]
+            intents.move_many(tx, moves, now=worker.clock.now(), run_id=worker.run_id)
+        self.result.left |= spared
 
     def _reverse(self, bases: Sequence[Intent]) -> None:
         """A document of the opposite kind for each of these: on its own day, or the first open one after it."""

@@ -7,7 +7,7 @@ not: carrying it out (``undo``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -156,7 +156,20 @@ def _standing(history: Sequence[Intent]) -> Intent | None:
 def _with_what_hangs_on(worker: Worker, tasks: Sequence[Task]) -> list[Task]:
     """Documents that others hang on are left where those are not taken back as well."""
     going = {task.base.source_key for task in tasks if not task.why}
-    orders = {task.base.order_key for task in tasks if task.base.order_key}
+    held = hanging(worker, [task.base for task in tasks], going)
+    found: list[Task] = []
+    for task in tasks:
+        source = task.base.source_key
+        why = task.why or ("" if task.before is not None else held.get(source, ""))
+        if why and not task.why:
+            held |= holding([(task.base, STAYS)])
+        found.append(Task(task.base, task.before, why))
+    return found
+
+
+def hanging(worker: Worker, bases: Sequence[Intent], going: Collection[str]) -> dict[str, str]:
+    """On which sources of these orders documents of other sources than the ``going`` ones hang, and whose."""
+    orders = {base.order_key for base in bases if base.order_key}
     with reading(worker.engine) as tx:
         around = intents.of_orders(tx, worker.realm, orders, bodies=False)
         alive = [
@@ -168,15 +181,7 @@ def _with_what_hangs_on(worker: Worker, tasks: Sequence[Task]) -> list[Task]:
             and one.source_key not in going
         ]
         others = intents.load(tx, worker.realm, alive)
-    held = holding((one, f"run {one.run_id}; undo that one as well") for one in others.values())
-    found: list[Task] = []
-    for task in tasks:
-        source = task.base.source_key
-        why = task.why or ("" if task.before is not None else held.get(source, ""))
-        if why and not task.why:
-            held |= holding([(task.base, STAYS)])
-        found.append(Task(task.base, task.before, why))
-    return found
+    return holding((one, f"run {one.run_id}; undo that one as well") for one in others.values())
 
 
 STAYS = "what stays in the books itself"

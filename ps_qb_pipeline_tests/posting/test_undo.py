@@ -16,6 +16,7 @@ from ps_qb_pipeline.posting.undo import UndoResult, plan_undo, undo
 from ps_qb_pipeline.posting.undo_plan import UndoPlan, shown
 from ps_qb_pipeline.state.audit import entries, verify
 from ps_qb_pipeline.state.database import reading
+from ps_qb_pipeline_tests.faults.books import Row
 from ps_qb_pipeline_tests.faults.shop import RENDERING, Names, customer, item, payment, refund, sale
 from ps_qb_pipeline_tests.posting.bench import Bench
 
@@ -281,3 +282,51 @@ def test_an_undo_may_be_cut_short_at_any_step_and_called_again() -> None:
             break
         number += 1
     assert number >= 15
+
+
+STANDS, GONE = ["PS1-1", "PS1-P7"], []
+
+
+@pytest.mark.parametrize(
+    ("point", "left"), [("undo.voids.planned", STANDS), ("sent.recorded", GONE), ("answered", GONE)]
+)
+def test_a_payment_that_comes_in_live_during_the_undo_never_stands_on_a_void_invoice(
+    point: str, left: list[str]
+) -> None:
+    """Before the void is on its way the invoice stays, because it is wanted; afterwards the payment waits."""
+    bench = Bench()
+    invoice = sale(1, type="Invoice")
+    bench.post(invoice)
+    payments: list[str] = []
+
+    def pay(name: str) -> None:
+        if name == point and not payments:
+            payments.append("")
+            bench.post(invoice, payment(7, invoice), alone=False)
+
+    done = take_back(bench, "run-1", step=pay)
+    assert payments
+    assert bench.numbers() == left
+    assert (done.voided, done.unfinished) == ([] if left else ["1|sale|1|0"], [])
+    assert ("1|sale|1|0" in done.left) == bool(left)
+
+
+def test_a_payment_that_was_sent_before_the_void_was_planned_spares_its_invoice() -> None:
+    """It came in live between the choice and the plan: the invoice stays, and the undo says why."""
+    bench = Bench()
+    invoice = sale(1, type="Invoice")
+    bench.post(invoice)
+    read = bench.books.read
+    paid: list[str] = []
+
+    def slowly(entity: str, id: str) -> Row:  # noqa: A002
+        if entity == "Invoice" and not paid:
+            paid.append(id)
+            bench.post(invoice, payment(7, invoice), alone=False, run_id="live")
+        return read(entity, id)
+
+    bench.books.read = slowly  # type: ignore[method-assign]
+    done = take_back(bench, "run-1")
+    assert "Payment PS1-P7 hangs on it" in done.left["1|sale|1|0"]
+    assert bench.numbers() == STANDS
+    assert take_back(bench, "run-1", "live").voided == ["1|payment|7|0", "1|sale|1|0"]
