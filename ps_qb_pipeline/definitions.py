@@ -13,6 +13,7 @@ import dagster as dg
 
 from ps_qb_pipeline.orchestration.alert_sensors import alert_sensor, failure_sensor
 from ps_qb_pipeline.orchestration.assets import connection_assets
+from ps_qb_pipeline.orchestration.delivery_jobs import delivery_job, delivery_sensor
 from ps_qb_pipeline.orchestration.expectations import (
     expectation_checks,
     expectation_job,
@@ -88,12 +89,17 @@ def _live(
     contracts: Sequence[Contract],
     later: Sequence[dg.AssetChecksDefinition],
 ) -> tuple[list[dg.JobDefinition | dg.UnresolvedAssetJobDefinition], list[dg.SensorDefinition]]:
-    """What posts orders as they are paid, and what follows it: jobs and the sensors that start them."""
+    """What starts by itself as orders are paid, books change or files arrive: jobs and their sensors."""
     posts, looks = live_job(runtime, contracts), mirror_job(runtime)
     proves = follow_up_job(runtime.name, without=later, apart=PERIOD_TABLES)
     (loads,) = (job for job in regular if job.name == f"order_to_cash_{runtime.name}")
-    sensors = [live_sensor(runtime, [posts, loads]), books_sensor(runtime, [looks, proves])]
-    return [posts, looks, proves], sensors
+    delivers = delivery_job(runtime)
+    sensors = [
+        live_sensor(runtime, [posts, loads]),
+        books_sensor(runtime, [looks, proves]),
+        delivery_sensor(runtime, delivers),
+    ]
+    return [posts, looks, proves, delivers], sensors
 
 
 defs = build_defs()

@@ -35,6 +35,7 @@ JOBS = (
     "month_end",
     "expectations",
     "recheck",
+    "deliveries",
     *TRIED_AGAIN,
 )
 """The jobs of a connection, before the underscore and its name."""

@@ -66,6 +66,18 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Late:
+    """Exceptions of one code that should have been settled by now, the oldest by the day ``oldest``."""
+
+    code: str
+    owner: str
+    """accountant, merchant, operator or developer."""
+    count: int
+    amounts: Mapping[str, Decimal]
+    oldest: date
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known about a connection at one moment. None means: not known, and no trouble by itself."""
 
@@ -78,6 +90,7 @@ class Facts:
     dead_letters: Sequence[Waiting] = ()
     unclassified: Mapping[str, Decimal] = field(default_factory=dict)
     open_difference: Mapping[str, Decimal] = field(default_factory=dict)
+    late: Sequence[Late] = ()
     levels: Mapping[str, str] = field(default_factory=dict)
     headline: str = ""
     withdrawn: Mapping[str, str] = field(default_factory=dict)
@@ -202,9 +215,17 @@ def _proof(facts: Facts, settings: AlertSettings) -> Iterator[Trouble]:
     if above:
         text = f"Unresolved exceptions stand for{_money(above)}. psqb report --open lists them."
         yield Trouble("open_difference", "Shop and books differ", text)
+    for owner in sorted({one.owner for one in facts.late}):
+        text = "; ".join(_late(one) for one in facts.late if one.owner == owner)
+        text = f"{text}. psqb report --open lists them."
+        yield Trouble(f"late:{owner}", f"Exceptions wait for the {owner} past their day", text)
     for period, why in facts.withdrawn.items():
         text = f"{why}. Look at the change, then psqb close --period {period} --reopen."
         yield Trouble(f"signed:{period}", f"The approval of {period} is withdrawn", text)
+
+
+def _late(one: Late) -> str:
+    return f"{one.code}: {one.count:,}{_money(one.amounts)}, due since {one.oldest}"
 
 
 def _consent(facts: Facts) -> Iterator[Trouble]:
@@ -290,6 +311,8 @@ def digest(connection: str, facts: Facts, notices: Sequence[Notice], now: dateti
     standing = [level for level, verdict in facts.levels.items() if verdict == "open"]
     if facts.levels:
         lines.append(f"Levels of the proof that are open: {', '.join(standing) or 'none'}.")
+    if facts.late:
+        lines += ["", "Past their day:", *(f"- {one.owner}: {_late(one)}" for one in facts.late)]
     if facts.dead_letters:
         lines += ["", "Waiting for a person:"]
         lines += [

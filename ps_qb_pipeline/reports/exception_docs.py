@@ -175,7 +175,8 @@ _LEVELS = """
 
 Tolerance is zero but for amounts in home currency (one minor unit) and exchange rates (one in the sixth place). Age runs
 from the event: 0-1, 2-3, 4-7, 8-14, 15-30, 31-60, 60+ days. An exception is due after two business days when it blocks
-the close and after ten when it warns; a refund that was not paid out after seven days.
+the close and after ten when it warns; a refund that was not paid out after seven days, and a wire or cheque that no bank
+line has proved (`PAY_SYNTHETIC`) after fourteen. What is past its day is told to its owner; nothing is ever written off.
 
 | level | compares | relations | codes |
 |---|---|---|---|"""

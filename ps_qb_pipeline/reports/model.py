@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -68,6 +68,18 @@ class Figures:
     unclassified_objects: int
     open_difference: dict[str, Decimal]
     open_held: dict[str, Decimal]
+    overdue: tuple[Overdue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """What of one code should have been settled by now: whose it is, how much, since when."""
+
+    code: str
+    owner: str
+    count: int
+    amounts: dict[str, Decimal]
+    oldest: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +115,16 @@ def summary(report: Report) -> dict[str, Any]:
         "unclassified_objects": figures.unclassified_objects,
         "open_difference": _texts(figures.open_difference),
         "open_held": _texts(figures.open_held),
+        "overdue": [
+            {
+                "code": one.code,
+                "owner": one.owner,
+                "count": one.count,
+                "amounts": _texts(one.amounts),
+                "oldest": one.oldest.isoformat(),
+            }
+            for one in figures.overdue
+        ],
         "levels": {row["level"]: row["verdict"] for row in report.tables["levels"].records()},
     }
 
@@ -155,7 +177,7 @@ def read_tables(
     """The report with this cover over this scope's rows."""
     read = {section.name: _table(con, section, scope, detail_rows) for section in SECTIONS}
     tables = {"levels": levels_table(read), **read}
-    return Report(cover, _figures(con, scope), tables, _stories(con, scope, stories))
+    return Report(cover, _figures(con, scope, cover.as_of.date()), tables, _stories(con, scope, stories))
 
 
 def _version() -> str:
@@ -196,7 +218,7 @@ def _table(con: duckdb.DuckDBPyConnection, section: Section, scope: Scope, limit
     return Table(section.name, section.title, section.intro, section.columns, rows, left_out)
 
 
-def _figures(con: duckdb.DuckDBPyConnection, scope: Scope) -> Figures:
+def _figures(con: duckdb.DuckDBPyConnection, scope: Scope, day: date) -> Figures:
     orders = "from recon.classes where side = 'shop' and object_type = 'order' and class_group <> 'gone'"
     not_held = "from recon.pairs where not held"
     queries: Mapping[str, str] = {
@@ -237,6 +259,38 @@ def _figures(con: duckdb.DuckDBPyConnection, scope: Scope) -> Figures:
             "select currency, open_difference from recon.open_difference order by currency"
         ),
         open_held=amounts("select currency, held from recon.open_difference order by currency"),
+        overdue=_overdue(con, scope, day),
+    )
+
+
+WIRE_DAYS = 14
+"""How long a payment that nobody has proved may wait for the bank."""
+
+
+def _overdue(con: duckdb.DuckDBPyConnection, scope: Scope, day: date) -> tuple[Overdue, ...]:
+    """Exceptions past their day, and wires and cheques that no bank line has proved in two weeks."""
+    rows = con.execute(
+        scope.sql(
+            """with awaited as (
+                select code, owner, currency, amount, due_on from recon.exceptions
+                union all
+                select code, owner, currency, amount, event_date + $wire from recon.notes
+                where code = 'PAY_SYNTHETIC'
+            ),
+            late as (
+                select code, min(owner) as owner, currency, count(*) as count, sum(amount) as amount,
+                    min(due_on) as oldest
+                from awaited where due_on < $day group by code, currency
+            )
+            select code, min(owner), sum(count), map_from_entries(list((currency, amount) order by currency)),
+                min(oldest)
+            from late group by code order by min(oldest), code"""
+        ),
+        {"day": day, "wire": WIRE_DAYS},
+    ).fetchall()
+    return tuple(
+        Overdue(str(code), str(owner), int(count), {str(k): Decimal(v) for k, v in amounts.items()}, oldest)
+        for code, owner, count, amounts, oldest in rows
     )
 
 

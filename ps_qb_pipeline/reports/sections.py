@@ -101,7 +101,7 @@ AGEING = Section(
     "Ageing of exceptions",
     "Days since the shop's event, by who has to act.",
     """select owner, age_bucket, currency, count(*) as count, sum(amount) as amount,
-        count(*) filter (where age_days > if(severity = 'B', 2, 10)) as overdue
+        count(*) filter (where due_on < event_date + cast(age_days as integer)) as overdue
     from recon.exceptions
     group by owner, age_bucket, currency
     order by owner, list_position(['0-1', '2-3', '4-7', '8-14', '15-30', '31-60', '60+'], age_bucket), currency""",
@@ -119,7 +119,7 @@ EXCEPTIONS = Section(
     "exceptions",
     "Exceptions",
     "Every unresolved exception.",
-    """select code, severity, owner, currency, amount, age_days, age_bucket, event_date, order_id, reference,
+    """select code, severity, owner, currency, amount, age_days, age_bucket, event_date, due_on, order_id, reference,
         doc_number, books_entity, books_id, expected, actual, message, action, id
     from recon.exceptions
     order by severity, amount desc, code, order_id, id""",
@@ -132,6 +132,7 @@ EXCEPTIONS = Section(
         Column("age_days", "Age, days", "integer"),
         Column("age_bucket", "Age"),
         Column("event_date", "Date", "date"),
+        Column("due_on", "Due on", "date"),
         ORDER,
         REFERENCE,
         DOCUMENT,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -15,6 +16,7 @@ from ps_qb_pipeline.orchestration.alerts import (
     Facts,
     FailedRun,
     Fresh,
+    Late,
     Notice,
     Trouble,
     decide,
@@ -150,12 +152,27 @@ def test_the_digest_says_what_an_accountant_asks() -> None:
     assert message.title == "boutique: the books on 2026-11-23"
 
 
+WIRE = Late("PAY_SYNTHETIC", "merchant", 2, {"EUR": Decimal("80.00")}, date(2026, 11, 2))
+MISSING = Late("MISSING_IN_QBO", "operator", 1, {"EUR": Decimal("30.00")}, date(2026, 11, 19))
+
+
+def test_who_is_late_is_told_with_what_and_since_when() -> None:
+    """One message a person, however many codes; the day's digest says it too."""
+    facts = Facts(late=[WIRE, MISSING, replace(MISSING, code="QBO_EDITED", count=3)])
+    told = {one.key: one for one in troubles(facts, AlertSettings(), NOON)}
+    assert told["late:merchant"].text.startswith("PAY_SYNTHETIC: 2 80.00 EUR, due since 2026-11-02.")
+    for words in ("MISSING_IN_QBO: 1 30.00 EUR, due since 2026-11-19", "QBO_EDITED: 3 30.00 EUR"):
+        assert words in told["late:operator"].text
+        assert words in digest("boutique", facts, [], NOON, ZONE).text
+
+
 @pytest.mark.parametrize(
     ("facts", "keys"),
     [
         (Facts(), set()),
         (Facts(unclassified={"EUR": Decimal("0.01")}), {"unclassified"}),
         (Facts(unclassified={"EUR": Decimal("0.00")}, open_difference={"EUR": Decimal(5)}), {"open_difference"}),
+        (Facts(late=[WIRE, MISSING, replace(MISSING, code="QBO_EDITED")]), {"late:merchant", "late:operator"}),
         (Facts(armed=False, oldest_unposted=NOON - timedelta(days=1)), set()),
         (Facts(armed=True, oldest_unposted=NOON - timedelta(minutes=29)), set()),
         (Facts(armed=True, oldest_unposted=NOON - timedelta(minutes=30)), {"unposted"}),

@@ -38,6 +38,42 @@ def test_the_summary_counts_documents_and_exceptions(report: Report) -> None:
     assert figures["open_held"] == {"EUR": "30.00", "USD": "0.00"}
 
 
+def test_what_is_past_its_day_is_told_by_code(report: Report) -> None:
+    """Two business days where the close is blocked, ten where not; the oldest first."""
+    late = summary(report)["overdue"]
+    assert [(one["code"], one["count"], one["oldest"]) for one in late] == [
+        ("QBO_DELETED", 1, "2026-01-01"),
+        ("QBO_EDITED", 1, "2026-01-19"),
+        ("QBO_FOREIGN_LINE", 1, "2026-01-19"),
+        ("PS_IDENTITY_BREAK", 1, "2026-01-20"),
+    ]
+    assert late[2]["amounts"] == {"EUR": "42.00"}
+    assert late[2]["owner"] == "A"
+
+
+def test_a_wire_that_nobody_proved_may_wait_two_weeks() -> None:
+    """A payment row that only a status change made: late on the fifteenth day, not on the fourteenth."""
+    world = World()
+    world.sale(1001, document="Invoice")
+    world.rows(
+        "ledger.findings",
+        {
+            "code": "PAY_SYNTHETIC", "severity": "W", "owner": "M", "source_type": "payment", "source_id": 6001,
+            "order_id": 1001, "document_key": "", "amount": Decimal(30), "currency": "EUR", "message": "",
+            "evidence": "{}",
+        },
+    )  # fmt: skip
+    world.run()
+    by_day = {
+        day: [
+            one.code
+            for one in read_report(world.con, as_of=datetime(2026, 1, day, tzinfo=UTC)).figures.overdue
+        ]
+        for day in (29, 30)
+    }
+    assert by_day == {29: [], 30: ["PAY_SYNTHETIC"]}
+
+
 def test_the_summary_is_json(report: Report) -> None:
     """Machines read it without help."""
     assert json.loads(json.dumps(summary(report))) == summary(report)
