@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 
 from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.orchestration import hints, reporting
-from ps_qb_pipeline.orchestration.alerts import Facts, FailedRun, FailingWatcher, Fresh, Waiting
+from ps_qb_pipeline.orchestration.alerts import Facts, FailedRun, FailingWatcher, Fresh, Late, Waiting
 from ps_qb_pipeline.orchestration.landing import BOOKS, SHOP
 from ps_qb_pipeline.orchestration.runtime import Runtime
 from ps_qb_pipeline.posting.dead_letters import collect
@@ -28,6 +28,7 @@ from ps_qb_pipeline.quickbooks import mirror
 from ps_qb_pipeline.quickbooks.limiter import Limits, SharedBudget
 from ps_qb_pipeline.quickbooks.oauth import Tokens, expiries
 from ps_qb_pipeline.reports import signoff
+from ps_qb_pipeline.reports.words import OWNERS
 from ps_qb_pipeline.state.budget import BudgetStore
 from ps_qb_pipeline.state.connections import Connections
 from ps_qb_pipeline.state.cursors import Cursors
@@ -79,6 +80,7 @@ def gather(runtime: Runtime, runs: Runs) -> Facts:
         dead_letters=_dead_letters(runtime) if known is not None else (),
         unclassified=_amounts(summary.figures.get("unclassified")),
         open_difference=_amounts(summary.figures.get("open_difference")),
+        late=_late(summary.figures),
         levels=summary.figures.get("levels", {}),
         headline=_headline(summary.figures),
         withdrawn=_withdrawn(runtime),
@@ -125,6 +127,20 @@ def _headline(figures: Mapping[str, Any]) -> str:
 
 def _amounts(texts: Mapping[str, str] | None) -> dict[str, Decimal]:
     return {currency: Decimal(amount) for currency, amount in (texts or {}).items()}
+
+
+def _late(figures: Mapping[str, Any]) -> list[Late]:
+    """What the last report found past its day; a report of an older version does not say."""
+    return [
+        Late(
+            one["code"],
+            OWNERS[one["owner"]],
+            one["count"],
+            _amounts(one["amounts"]),
+            date.fromisoformat(one["oldest"]),
+        )
+        for one in figures.get("overdue", ())
+    ]
 
 
 def _unposted(runtime: Runtime) -> tuple[int, datetime | None]:
