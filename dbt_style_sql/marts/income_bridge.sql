@@ -21,18 +21,29 @@ claims as (
     where live
 ),
 
-documents as (
+books as not materialized (
+    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
+    from staging.quickbooks_sales_receipts
+    union all
+    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
+    from staging.quickbooks_invoices
+    union all
+    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
+    from staging.quickbooks_refund_receipts
+    union all
+    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
+    from staging.quickbooks_credit_memos
+),
+
+documents as not materialized (
     select
         entity,
         id,
         cast(date_trunc('month', txn_date) as date) as month,
-        if(entity in ('RefundReceipt', 'CreditMemo'), -1, 1) as sign,
-        nullif(exchange_rate, 1) as rate
-    from staging.quickbooks_documents
-    where
-        not coalesce(deleted, false)
-        and not coalesce(voided, false)
-        and entity in ('SalesReceipt', 'Invoice', 'RefundReceipt', 'CreditMemo')
+        nullif(exchange_rate, 1) as rate,
+        lines
+    from books
+    where not deleted and not coalesce(starts_with(private_note, 'Voided'), false)
 ),
 
 -- Lines of items whose account is a liability (gift cards, store credit, advances) are no income.
@@ -43,19 +54,29 @@ income_items as (
     where coalesce(accounts.classification, 'Revenue') <> 'Liability'
 ),
 
+unnested as not materialized (
+    select
+        entity,
+        id,
+        month,
+        rate,
+        unnest(lines) as line
+    from documents
+),
+
 books_lines as (
     select
-        documents.entity,
-        documents.id,
-        documents.month,
-        cast(documents.sign * if(
-            documents.rate is null,
-            cast(lines.amount as decimal(18, 2)),
-            cast(round(lines.amount * documents.rate, 2) as decimal(18, 2))
-        ) as decimal(18, 2)) as income
-    from staging.quickbooks_document_lines as lines
-    inner join income_items on lines.item_id = income_items.id
-    inner join documents on lines.entity = documents.entity and lines.id = documents.id
+        unnested.entity,
+        unnested.id,
+        unnested.month,
+        if(unnested.entity in ('RefundReceipt', 'CreditMemo'), -1, 1)
+        * if(
+            unnested.rate is null,
+            cast(unnested.line.amount as decimal(18, 2)),
+            cast(round(unnested.line.amount * unnested.rate, 2) as decimal(18, 2))
+        ) as income
+    from unnested
+    inner join income_items on unnested.line.item_id = income_items.id
 ),
 
 -- The end that everything must meet, summed by itself.
