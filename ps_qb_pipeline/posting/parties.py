@@ -76,6 +76,8 @@ def resolve(
     started = {one.source_id for found in history.values() for one in found if one.state != intents.DROPPED}
     retired = _retired(history.values())
     unknown = [party for key, party in unique.items() if key not in decided]
+    # Of those that are the same one, the one whose card another worker has begun comes first.
+    unknown.sort(key=lambda party: (party.key not in started, party.key))
     first, followers = _leaders(unknown)
     _adopt(worker, kind, [party for party in first if party.key not in started], result)
     missing = [party for party in first if party.key not in result.ids]

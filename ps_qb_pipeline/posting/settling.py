@@ -142,7 +142,7 @@ def _decide(worker: Worker, intent: Intent, rows: Sequence[Row]) -> Verdict | No
     """Where the look-up takes an intent; None where it proves nothing yet."""
     if intent.operation != "create":
         return changing.decide(worker, intent, rows[0] if rows else None)
-    ours = [row for row in rows if _same(intent, row)]
+    ours = _ours(intent, rows)
     if len(ours) == 1:
         now = worker.clock.now()
         return judge_row(intent, ours[0], tid=intent.intuit_tid, now=now, adopted=True)
@@ -167,16 +167,34 @@ def _taken_by_others(intent: Intent, rows: Sequence[Row]) -> Verdict:
     return Verdict(COLLISION, "number taken", {"cause": "NUMBER_TAKEN", "fault_message": said})
 
 
-def _same(intent: Intent, row: Row) -> bool:
-    """Whether a row is what this creation made: by its key, or for a card by name and what marks it."""
-    if intent.entity == "Customer":
-        return same_customer(json.loads(intent.body), row)
-    if intent.entity == "Item":
-        meant = json.loads(intent.body)
-        return _text(meant.get("Name")) == _text(row.get("Name")) and _text(meant.get("Sku")) == _text(
-            row.get("Sku")
-        )
-    return echo.is_ours(intent, row)
+def _ours(intent: Intent, rows: Sequence[Row]) -> list[Row]:
+    """The rows that this creation made: by its key, or for a card by name and what marks it.
+
+    A card that a person has renamed since is known by its mark alone, the oldest where several have it.
+    """
+    if intent.entity not in echo.CARDS:
+        return [row for row in rows if echo.is_ours(intent, row)]
+    meant = json.loads(intent.body)
+    same = same_customer if intent.entity == "Customer" else _same_item
+    named = [row for row in rows if same(meant, row)]
+    marked = [row for row in rows if _is_marked_so(intent.entity, meant, row)]
+    return named or sorted(marked, key=lambda row: (len(str(row["Id"])), str(row["Id"])))[:1]
+
+
+def _is_marked_so(entity: str, meant: Mapping[str, object], row: Row) -> bool:
+    """Whether a card has this person's address and currency, or this product's SKU, whatever it is called."""
+    if row.get("Active") is False:
+        return False
+    if entity == "Item":
+        return bool(meant.get("Sku")) and _text(meant.get("Sku")) == _text(row.get("Sku"))
+    mail = address_of(meant)
+    return bool(mail) and mail == address_of(row) and _currency(meant) in {_currency(row), ""}
+
+
+def _same_item(meant: Mapping[str, object], row: Row) -> bool:
+    return _text(meant.get("Name")) == _text(row.get("Name")) and _text(meant.get("Sku")) == _text(
+        row.get("Sku")
+    )
 
 
 def same_customer(meant: Mapping[str, object], row: Row) -> bool:
@@ -237,11 +255,19 @@ class _Sought:
         return {key for mark in marks for key in self.by_mark.get(mark, ())}
 
     def _marks(self, content: Mapping[str, object], number: str) -> list[object]:
-        if self.entity in {"Customer", "Item"}:
-            return [_text(content.get("DisplayName" if self.entity == "Customer" else "Name"))]
+        if self.entity in echo.CARDS:
+            name, mark = _name_and_mark(self.entity, content)
+            return [("name", _text(name)), *([("mark", _text(mark))] if mark else [])]
         key = echo.identity(content.get("PrivateNote"))
         numbered = [] if self.entity in echo.NO_NUMBER else [number]
         return [key, *numbered] if key else [*numbered]
+
+
+def _name_and_mark(entity: str, content: Mapping[str, object]) -> tuple[str, str]:
+    """What a card is called, and what it is known by when somebody has renamed it: e-mail address or SKU."""
+    if entity == "Customer":
+        return str(content.get("DisplayName") or ""), address_of(content)
+    return str(content.get("Name") or ""), str(content.get("Sku") or "")
 
 
 def _maybe_deleted(worker: Worker, missing: Sequence[Intent]) -> set[str]:
@@ -315,9 +341,14 @@ def _all_found_once(creations: Sequence[Intent], rows: Iterable[Row]) -> bool:
 
 
 def _conditions(entity: str, creations: Sequence[Intent]) -> list[str]:
-    if entity in {"Customer", "Item"}:
-        name = "DisplayName" if entity == "Customer" else "Name"
-        return list(query.among(name, sorted({json.loads(one.body).get(name, "") for one in creations})))
+    if entity in echo.CARDS:
+        told = [_name_and_mark(entity, json.loads(one.body)) for one in creations]
+        fields = ("DisplayName", "PrimaryEmailAddr") if entity == "Customer" else ("Name", "Sku")
+        return [
+            condition
+            for field, values in zip(fields, zip(*told, strict=True), strict=True)
+            for condition in query.among(field, sorted(filter(None, set(values))))
+        ]
     if entity in echo.NUMBER_FIELD or entity in echo.NO_NUMBER:
         # A payment cannot be queried by its number: all of the day are read and compared here.
         days = sorted({str(json.loads(one.body).get("TxnDate", "")) for one in creations})

@@ -374,3 +374,21 @@ def test_a_journal_entry_that_was_stored_otherwise_is_no_success() -> None:
     less = [{**body["Line"][0], "Amount": Decimal(2)}, body["Line"][1]]  # type: ignore[dict-item,index]
     for changes in ({"Line": less}, {"DocNumber": "9"}, {"TxnDate": "2026-03-03"}):
         assert len(echo.differences(intent, {**stored, **changes})) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("entity", ["Customer", "Item"])
+@pytest.mark.parametrize("honoured", [True, False])
+def test_a_card_that_a_person_renamed_before_it_was_looked_up_is_not_made_again(
+    entity: str, honoured: bool
+) -> None:
+    """It is known by its e-mail address or its SKU, and keeps the person's name."""
+    bench = Bench(honour_requestid=honoured)
+    bench.kinds = {"create"}
+    bench.faults = ["lost_after"] if entity == "Customer" else ["ok", "lost_after"]
+    with pytest.raises(Killed):
+        bench.post(sale(1), step=at("answer.lost", die))
+    name = "DisplayName" if entity == "Customer" else "Name"
+    bench.company.edit(entity, only(bench, entity)["Id"], **{name: "By hand"})
+    bench.settle()
+    assert bench.post(sale(1)).created == ["1|sale|1|0"]
+    assert only(bench, entity)[name] == "By hand"
