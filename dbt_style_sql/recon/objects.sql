@@ -2,15 +2,16 @@
 -- Grain: one row per order, payment row and credit slip of the shop, and per QuickBooks document.
 with
 
-shop_objects as (
+-- (What is read more than once is read again: kept in memory, a million orders would not fit.)
+shop_objects as not materialized (
     select * from recon.shop_objects
 ),
 
-pairs as (
+pairs as not materialized (
     select * from recon.pairs
 ),
 
-claims as (
+claims as not materialized (
     select * from recon.books_claims
 ),
 

@@ -2,7 +2,7 @@
 -- Grain: one row per order, payment row and credit slip, of either side.
 with
 
-orders as (
+orders as not materialized (
     select * from staging.prestashop_orders
 ),
 
