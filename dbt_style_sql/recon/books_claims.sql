@@ -18,7 +18,7 @@ items as (
     select * from staging.quickbooks_items
 ),
 
-expected as (
+expected as not materialized (
     select
         doc_number,
         type,
@@ -120,7 +120,8 @@ prefixes as (
     where regexp_matches(doc_number, '^[A-Za-z]+[0-9]+-')
 ),
 
-claimed as (
+-- (Read again where it is used, as what is expected: kept in memory, a million orders would not fit.)
+claimed as not materialized (
     select * from documents_written
     where claimed_by is not null
     union all by name
