@@ -7,6 +7,7 @@ control characters are left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -34,10 +35,12 @@ def write_detail(con: duckdb.DuckDBPyConnection, folder: Path) -> list[Path]:
     written = []
     for name, query in DETAILS.items():
         parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
-        con.execute(f"copy ({query}) to {_literal(parquet)} (format parquet, compression zstd)")
-        con.execute(
-            f"copy (select {_harmless(con, query)} from ({query})) to {_literal(csv)} (header, delimiter ',')"  # noqa: S608 - our own words
-        )
+        for path, column, form in (
+            (parquet, _clean, "format parquet, compression zstd"),
+            (csv, _harmless, "header, delimiter ','"),
+        ):
+            columns = _columns(con, query, column)
+            con.execute(f"copy (select {columns} from ({query})) to {_literal(path)} ({form})")  # noqa: S608 - our own words
         written += [csv, parquet]
     return written
 
@@ -50,13 +53,20 @@ def _literal(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _harmless(con: duckdb.DuckDBPyConnection, query: str) -> str:
-    columns = con.execute(f"describe {query}").fetchall()
-    return ", ".join(_column(str(name), str(kind)) for name, kind, *_ in columns)
+def _columns(con: duckdb.DuckDBPyConnection, query: str, column: Callable[[str], str]) -> str:
+    described = con.execute(f"describe {query}").fetchall()
+    return ", ".join(
+        f'{column(str(name))} as "{name}"' if kind == "VARCHAR" else f'"{name}"'
+        for name, kind, *_ in described
+    )
 
 
-def _column(name: str, kind: str) -> str:
-    if kind != "VARCHAR":
-        return f'"{name}"'
-    clean = f"""regexp_replace("{name}", '{_NO_PAGE}', ' ', 'g')"""
-    return f"""if(regexp_matches({clean}, '^\\s*[=+\\-@]'), '''' || {clean}, {clean}) as "{name}\""""
+def _clean(name: str) -> str:
+    """A text without the characters that hide or reorder what stands beside it."""
+    return f"""regexp_replace("{name}", '{_NO_PAGE}', ' ', 'g')"""
+
+
+def _harmless(name: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    clean = _clean(name)
+    return f"""if(regexp_matches({clean}, '^\\s*[=+\\-@]'), '''' || {clean}, {clean})"""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import timedelta
 from decimal import Decimal
 
 from ps_qb_pipeline_tests.recon_truth.injector import (
@@ -88,6 +89,13 @@ def duplicate(do: Injector) -> None:
     _copy(do, "duplicate", "DUPLICATE_IN_QBO", do.take("duplicate", is_sale), DocNumber=None)
 
 
+def duplicate_of_another_month(do: Injector) -> None:
+    """A copy with our note, of another month."""
+    target = do.take("duplicate of another month", is_sale)
+    day = str(target.txn_date + timedelta(days=35)) if target else None
+    _copy(do, "duplicate of another month", "DUPLICATE_IN_QBO", target, DocNumber=None, TxnDate=day)
+
+
 def refunded_twice(do: Injector) -> None:
     """A refund entered a second time."""
     _copy(do, "refund twice", "DUPLICATE_IN_QBO", do.take("refund twice", _is_refund), DocNumber=None)
@@ -156,7 +164,7 @@ def split(do: Injector) -> None:
 
 def payment_extra(do: Injector) -> None:
     """A payment by hand on one of our invoices that is still open."""
-    for target in [one for one in do.targets if one.entity == "Invoice" and one.rate is None]:
+    for target in [one for one in do.free if one.entity == "Invoice" and one.rate is None]:
         row = do.read(target)
         if Decimal(str(row["Balance"])) < 2:
             continue
@@ -253,12 +261,33 @@ def transfer_by_hand(do: Injector) -> None:
         do.truth.add("manual transfer", "QBO_FOREIGN_LINE", str(made["Id"]), Decimal("8.25"))
 
 
+def bill_by_hand(do: Injector) -> None:
+    """A supplier's bill whose line stands on our clearing account."""
+    if found := _on_clearing(do, "manual bill"):
+        clearing, _, day = found
+        vendor = do.make("Vendor", {"DisplayName": f"Supplier by hand {do.number}"})
+        line = {
+            "Amount": 6.4,
+            "DetailType": "AccountBasedExpenseLineDetail",
+            "AccountBasedExpenseLineDetail": {"AccountRef": clearing},
+        }
+        body = {
+            "TxnDate": day,
+            "VendorRef": {"value": vendor["Id"]},
+            "GlobalTaxCalculation": "NotApplicable",
+            "Line": [line],
+        }
+        made = do.make("Bill", body)
+        do.truth.add("manual bill", "QBO_FOREIGN_LINE", str(made["Id"]), Decimal("6.40"))
+
+
 def _currency_of(account: Row) -> str:
     return str(account.get("CurrencyRef", {}).get("value", ""))
 
 
 KINDS = (
-    deleted, voided, invoice_deleted, twin_deleted, refund_missing, payment_missing, duplicate, refunded_twice,
+    deleted, voided, invoice_deleted, twin_deleted, refund_missing, payment_missing, duplicate, duplicate_of_another_month,
+    refunded_twice,
     invoiced_twice, copied_without_note, by_hand, invoice_by_hand, orphan, split, payment_extra, journal,
-    expense_by_hand, transfer_by_hand, elsewhere,
+    expense_by_hand, transfer_by_hand, bill_by_hand, elsewhere,
 )  # fmt: skip

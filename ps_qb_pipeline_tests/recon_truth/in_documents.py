@@ -11,9 +11,11 @@ from decimal import Decimal
 
 from ps_qb_pipeline_tests.recon_truth.injector import (
     Injector,
+    Row,
     Target,
     at_home,
     is_sale,
+    item_lines,
     largest,
     raise_line,
     total_of,
@@ -79,7 +81,7 @@ def _recoded(do: Injector, kind: str, *, same_rate: bool) -> None:
     codes = {str(row["Name"]): str(row["Id"]) for row in do.books.query("select * from TaxCode")}
     pairs = {"FR20": "GB20", "GB20": "FR20"} if same_rate else {"FR20": "FR10", "FR10": "FR20"}
     swaps = {codes[a]: codes[b] for a, b in pairs.items() if a in codes and b in codes}
-    for target in [one for one in do.targets if at_home(one) and one.tax > 1]:
+    for target in [one for one in do.free if at_home(one) and one.tax > 1]:
         row = do.read(target)
         line = largest(row)
         detail = line["SalesItemLineDetail"]
@@ -203,6 +205,38 @@ def other_item(do: Injector) -> None:
         do.truth.add("item", "ACCOUNT_DIFF", target.doc_number, Decimal(str(line["Amount"])))
 
 
+def against_each_other(do: Injector) -> None:
+    """One line two higher, another of the same tax code and account two lower."""
+    items = {str(row["Id"]): row for row in do.books.query_all("Item")}
+
+    def stands_on(line: Row) -> tuple[str, str]:
+        detail = line["SalesItemLineDetail"]
+        account = items[detail["ItemRef"]["value"]]["IncomeAccountRef"]["value"]
+        return str((detail.get("TaxCodeRef") or {}).get("value")), str(account)
+
+    for target in [one for one in do.free if is_sale(one)]:
+        row = do.read(target)
+        first = largest(row)
+        alike = [
+            line
+            for line in item_lines(row)
+            if stands_on(line) == stands_on(first)
+            and line["SalesItemLineDetail"]["ItemRef"] != first["SalesItemLineDetail"]["ItemRef"]
+        ]
+        if not alike or Decimal(str(first["Amount"])) < 5:
+            continue
+        do.take("lines against each other", lambda one, chosen=target: one is chosen)
+        for line, by in ((first, -2), (alike[0], 2)):
+            line["Amount"] = Decimal(str(line["Amount"])) + by
+            line["SalesItemLineDetail"].pop("UnitPrice", None)
+            line["SalesItemLineDetail"].pop("Qty", None)
+        after = do.update(target.entity, row)
+        moved = total_of(after) - target.total
+        do.truth.add("lines against each other", "QBO_EDITED", target.doc_number, moved or Decimal(2))
+        return
+    do.skipped.append("lines against each other")
+
+
 def payment_unlinked(do: Injector) -> None:
     """A payment taken off its invoice: the money stays, the invoice is open again."""
     if target := do.take("payment unlinked", lambda one: one.entity == "Payment" and one.total > 0):
@@ -232,5 +266,5 @@ def only_words(do: Injector) -> None:
 KINDS = (
     edited_amount, edited_invoice, edited_refund, rounding, offsetting, edited_tax, other_tax_code,
     other_tax_agency, other_date, other_month, other_rate, other_currency, other_customer, other_account,
-    refund_from_elsewhere, other_item, payment_unlinked, two_on_one, only_words,
+    refund_from_elsewhere, other_item, against_each_other, payment_unlinked, two_on_one, only_words,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -68,8 +68,9 @@ def known_orders(con: duckdb.DuckDBPyConnection) -> dict[int, dict[str, Any]]:
         ),
         slips as (select id_order, max(id) as slip, count(*) as slips from staging.prestashop_order_slip group by all)
         select orders.id, details.detail, details.quantity, details.lines, details.details, payments.payment, payments.payments,
-            slips.slip, coalesce(slips.slips, 0) as slips, orders.current_state as state,
-            orders.total_discounts_tax_incl as discounts
+            slips.slip, coalesce(slips.slips, 0) as slips, orders.current_state as state, orders.id_customer as customer,
+            orders.payment as way, orders.total_discounts_tax_incl as discounts,
+            list(orders.id) over (partition by orders.reference) as parts
         from staging.prestashop_orders as orders
         inner join details on details.id_order = orders.id
         left join payments on payments.order_reference = orders.reference
@@ -277,6 +278,61 @@ def invoice_payment_deleted(shop: Shopkeeper) -> None:
         shop.do.truth.add("invoice's payment row deleted", "PAYMENT_EXTRA", target.books_id, target.total)
 
 
+def _rewritten(shop: Shopkeeper, target: Target, **columns: str | int) -> None:
+    """Other words in the order's own row, as the web service or a module writes them."""
+    now = control(shop.url, status={})["now"]
+    control(shop.url, row={"resource": "orders", "id": target.order_id, "date_upd": now, **columns})
+
+
+def given_to_another(shop: Shopkeeper) -> None:
+    """An order that is booked belongs to another customer now."""
+    target = shop.take("another customer in the shop", slip=False, payments=(1,))
+    other = next(
+        (one for one in shop.known.values() if target and one["customer"] != _of(shop, target)), None
+    )
+    if target and other:
+        _rewritten(shop, target, id_customer=other["customer"])
+        shop.do.truth.add("another customer in the shop", "CUSTOMER_DIFF", target.doc_number, target.total)
+
+
+def _of(shop: Shopkeeper, target: Target) -> int:
+    return int(shop.known[target.order_id]["customer"])
+
+
+def redated(shop: Shopkeeper) -> None:
+    """An invoice that is booked gets another day of its month."""
+    target = shop.do.take("another day in the shop", lambda one: is_sale(one) and one.txn_date.day < 27)
+    if target:
+        _rewritten(shop, target, invoice_date=f"{target.txn_date + timedelta(days=1)} 09:00:00")
+        shop.do.truth.add("another day in the shop", "DATE_DIFF", target.doc_number, target.total)
+
+
+def paid_in_parts(shop: Shopkeeper) -> None:
+    """A part of the money of a receipt came by wire, as the shop says now."""
+    target = shop.take("money by two ways", slip=False, payments=(1,), way=("Credit card", "PayPal"))
+    if target and target.rate is None and target.total > 10:
+        known = shop.known[target.order_id]
+        rest = target.total - 3
+        control(shop.url, row={"resource": "order_payments", "id": known["payment"], "amount": f"{rest:.6f}"})
+        _rewritten(shop, target, total_paid_real=f"{rest:.6f}")
+        control(shop.url, pay={"order": target.order_id, "amount": "3.00", "method": "Bank transfer"})
+        shop.do.truth.add("money by two ways", "ACCOUNT_DIFF", str(target.order_id), Decimal(3))
+
+
+def part_deleted(shop: Shopkeeper) -> None:
+    """One order of a split cart is gone; nothing may be said of the others."""
+    together = {number: one["parts"] for number, one in shop.known.items() if len(one["parts"]) > 1}
+    target = shop.do.take(
+        "part of a cart deleted",
+        lambda one: is_sale(one) and not any(shop.known[n]["slips"] for n in together.get(one.order_id, [0]) if n)
+        and one.order_id in together,
+    )  # fmt: skip
+    if target:
+        shop.do.closed |= set(together[target.order_id])
+        control(shop.url, delete={"resource": "orders", "id": target.order_id})
+        shop.do.truth.add("part of a cart deleted", "SOURCE_DELETED", target.books_id, target.total)
+
+
 KINDS = (
     missing,
     twins,
@@ -291,4 +347,8 @@ KINDS = (
     cancelled,
     paid_twice,
     invoice_payment_deleted,
+    given_to_another,
+    redated,
+    paid_in_parts,
+    part_deleted,
 )

@@ -62,11 +62,18 @@ class Injector:
         self.truth = truth
         self.number = 0
         self.skipped: list[str] = []
+        self.closed: set[int] = set()
+        """Orders that nothing else may be tried on."""
         rng.shuffle(self.targets)
+
+    @property
+    def free(self) -> list[Target]:
+        """The documents that may still be tried on."""
+        return [one for one in self.targets if one.order_id not in self.closed]
 
     def take(self, kind: str, wanted: Callable[[Target], bool]) -> Target | None:
         """The next document that fits; its order is used for nothing else. None when there is none left."""
-        found = next((target for target in self.targets if wanted(target)), None)
+        found = next((target for target in self.free if wanted(target)), None)
         if found is None:
             self.skipped.append(kind)
             return None

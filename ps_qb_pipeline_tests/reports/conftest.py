@@ -69,6 +69,12 @@ def report(world: World) -> Report:
 
 
 @pytest.fixture(scope="session")
-def harmless_report() -> Report:
-    """The report of the same world with plain names."""
-    return report_of(troubled_world("Paul", "REF1001", "Post"))
+def harmless() -> World:
+    """The same world with plain names."""
+    return troubled_world("Paul", "REF1001", "Post")
+
+
+@pytest.fixture(scope="session")
+def harmless_report(harmless: World) -> Report:
+    """The report of that world."""
+    return report_of(harmless)
