@@ -19,14 +19,14 @@ STORMY = Climate(
 )
 
 FAILING_SEEDS = {
-    "intent before send": 28,
-    "settle window": 11,
-    "compare-and-set": 5,
+    "intent before send": 12,
+    "settle window": 5,
+    "compare-and-set": 4,
     "inbox dedupe": 1,
     "write-ahead token": 1,
-    "echo compare": 5,
+    "echo compare": 2,
     "cursor after rows": 7,
-    "three-way compare": 15,
+    "three-way compare": 11,
 }
 """For each safeguard a day that goes wrong without it, and holds with it."""
 
