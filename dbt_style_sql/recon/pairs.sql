@@ -360,7 +360,17 @@ judged as (
             when not_applied <> 0 then not_applied
             when on_other_codes <> 0 then on_other_codes
             else on_other_items
-        end as money_amount
+        end as money_amount,
+        -- Where totals and taxes are the same, the figures say nothing.
+        case
+            when gross_difference <> 0 or tax_difference <> 0 or rate_difference <> 0 then null
+            when not_applied <> 0
+                then {'expected': 'settles its invoice', 'actual': 'taken off its invoice'}
+            when on_other_codes <> 0
+                then {'expected': 'the tax codes of our lines', 'actual': 'lines under other tax codes'}
+            when on_other_items <> 0
+                then {'expected': 'the lines that we wrote', 'actual': 'other lines over the same total'}
+        end as money_words
     from compared
 ),
 
@@ -434,8 +444,12 @@ final as (
                     'code': money_code,
                     'amount': cast(money_amount as decimal(18, 2)),
                     'currency': currency,
-                    'expected': concat(total, ' with tax ', total_tax),
-                    'actual': concat(books_total, ' with tax ', books_tax)
+                    'expected': coalesce(
+                        money_words.expected, concat(total, ' with tax ', total_tax)
+                    ),
+                    'actual': coalesce(
+                        money_words.actual, concat(books_total, ' with tax ', books_tax)
+                    )
                 },
                 {
                     'code': kind_code,
