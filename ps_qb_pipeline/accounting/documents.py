@@ -290,7 +290,19 @@ def _encoded(value: Any) -> str:
 
 
 def _list(values: tuple[Any, ...]) -> str:
-    return "[" + ",".join([_WRITERS.get(type(value), _encoded)(value) for value in values]) + "]"
+    """A tuple as a JSON list. The same lines are written twice in a row, for the hash and with the note."""
+    known = _recent.get(id(values))
+    if known is None or known[0] is not values:
+        text = "[" + ",".join([_WRITERS.get(type(value), _encoded)(value) for value in values]) + "]"
+        if len(_recent) >= _REMEMBERED:
+            _recent.clear()
+        known = _recent[id(values)] = (values, text)
+    return known[1]
+
+
+_REMEMBERED = 64
+_recent: dict[int, tuple[tuple[Any, ...], str]] = {}
+"""Lists that were just written, with their JSON; values never change, and one that is in here is not freed."""
 
 
 def _text(value: Decimal | date) -> str:
