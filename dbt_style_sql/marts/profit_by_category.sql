@@ -13,7 +13,7 @@ final as (
     select
         category_id,
         count(distinct order_id) as orders,
-        sum(units) as units,
+        coalesce(sum(units), 0) as units,
         sum(if(bucket = 'goods' and not refund, amount, 0)) as gross_sales,
         sum(if(bucket = 'goods' and not refund, discount, 0)) as discounts,
         sum(if(bucket = 'goods' and refund, earned, 0)) as refunds,

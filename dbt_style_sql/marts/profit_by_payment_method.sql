@@ -10,7 +10,7 @@ final as (
     select
         payment_method,
         count(distinct order_id) as orders,
-        sum(units) as units,
+        coalesce(sum(units), 0) as units,
         sum(gross_sales) as gross_sales,
         sum(discounts) as discounts,
         sum(refunds) as refunds,

@@ -10,8 +10,8 @@ document_lines as (
     select * from staging.quickbooks_document_lines
 ),
 
-accounts as (
-    select * from staging.quickbooks_accounts
+marks as (
+    select * from recon.marks
 ),
 
 items as (
@@ -23,8 +23,6 @@ expected as not materialized (
         doc_number,
         type,
         key,
-        deposit_to,
-        txn_date,
         total,
         -- The key without its revision; of an adjustment or a summary the key itself.
         case
@@ -114,12 +112,6 @@ numbers as (
     group by all
 ),
 
-prefixes as (
-    select distinct regexp_extract(doc_number, '^[A-Za-z]+[0-9]+-') as prefix
-    from expected
-    where regexp_matches(doc_number, '^[A-Za-z]+[0-9]+-')
-),
-
 -- (Read again where it is used, as what is expected: kept in memory, a million orders would not fit.)
 claimed as not materialized (
     select * from documents_written
@@ -147,44 +139,23 @@ strangers as (
     where
         stem is null
         and live
-        and txn_date >= (select min(expected.txn_date) from expected)
+        and txn_date >= (select cast(min(marks.value) as date) from marks where marks.kind = 'first day')
 ),
 
--- Where card sales are paid into. A bank account, which wires are paid into, has a life of its own.
 our_clearing_accounts as (
-    select accounts.id
-    from staging.quickbooks_account_names as accounts
-    semi join (
-        select expected.deposit_to
-        from expected
-        where expected.type in ('SalesReceipt', 'RefundReceipt')
-    ) as cash on accounts.fully_qualified_name = cash.deposit_to
+    select value as id from marks
+    where kind = 'clearing account'
 ),
 
 our_income_accounts as (
-    select distinct items.income_account_id as id
-    from items
-    where
-        items.income_account_id is not null
-        and (
-            items.id in (
-                select names.id
-                from staging.quickbooks_item_names as names
-                where
-                    names.name in (select distinct lines.item from ledger.lines as lines)
-                    or names.name in (select known.name from ledger.items as known)
-            )
-        )
+    select value as id from marks
+    where kind = 'income account'
 ),
 
 -- Nobody books on a tax account by hand without meaning the tax of somebody's documents.
 our_accounts as (
-    select id from our_income_accounts
-    union
-    select id from our_clearing_accounts
-    union
-    select id from accounts
-    where account_sub_type in ('GlobalTaxPayable', 'SalesTaxPayable')
+    select value as id from marks
+    where kind in ('clearing account', 'income account', 'tax account')
 ),
 
 strange_lines as (
@@ -223,7 +194,8 @@ placed as (
     select
         strangers.entity,
         strangers.id,
-        strangers.prefix in (select prefixes.prefix from prefixes) as numbered_like_ours,
+        strangers.prefix in (select marks.value from marks where marks.kind = 'prefix')
+            as numbered_like_ours,
         coalesce(
             strangers.deposit_to_id in (select ours.id from our_clearing_accounts as ours), false
         )
@@ -256,6 +228,7 @@ final as (
         expected.key as document_key,
         if(expected.key is null, claimed.stem, null) as stem,
         claimed.claimed_by,
+        claimed.doc_number,
         coalesce(repeated.claim_no, 1) as claim_no,
         claimed.live,
         claimed.deleted,

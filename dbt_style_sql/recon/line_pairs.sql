@@ -78,15 +78,13 @@ ours as (
 ),
 
 shipping_items as (
-    select distinct our_lines.item_id as id
-    from our_lines
-    where our_lines.kind = 'shipping'
+    select value as id from recon.marks
+    where kind = 'shipping item'
 ),
 
 discount_items as (
-    select distinct our_lines.item_id as id
-    from our_lines
-    where our_lines.kind = 'discount'
+    select value as id from recon.marks
+    where kind = 'discount item'
 ),
 
 -- A discount over the whole document has no item, and stands on an account of its own.

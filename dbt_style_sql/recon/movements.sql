@@ -49,10 +49,6 @@ books as (
         and entity in ('Payment', 'RefundReceipt', 'CreditMemo', 'SalesReceipt', 'Invoice')
 ),
 
-findings as (
-    select distinct order_id from ledger.findings
-),
-
 -- The two ends come from the classes and the mirror, the steps between from the pairs: they meet, or
 -- a row is in no class or in two.
 actual as (
@@ -85,6 +81,7 @@ pairs_summed as (
             if(restated < 0 or restated_tax < 0, 'unexplained lack', 'unexplained surplus')
         ) as because,
         if(measure = 'refunds', -1, 1) as sign,
+        coalesce(restated <> 0, false) or coalesce(restated_tax <> 0, false) as was_restated,
         count(*) as objects,
         sum(total) as total,
         sum(total_tax) as tax,
@@ -150,6 +147,7 @@ document_steps as (
         'differences' as step,
         class,
         0 as objects,
+        objects as parts,
         books_total as amount,
         sign * books_tax as tax
     from pairs_summed
@@ -167,7 +165,7 @@ document_steps as (
         restated as amount,
         sign * restated_tax as tax
     from pairs_summed
-    where not held and (restated <> 0 or restated_tax <> 0)
+    where not held and was_restated
 ),
 
 -- Most payments equal their document. The rest is compared by reference, which may hold several
@@ -208,24 +206,24 @@ payment_differences as (
 
 payment_gaps as (
     select
-        documents.reference,
+        pairs.reference,
         payment_differences.currency,
-        min(cast(date_trunc('month', documents.txn_date) as date)) as month,
-        min(documents.id_shop) as id_shop,
+        min(pairs.month) as month,
+        min(pairs.id_shop) as id_shop,
         sum(payment_differences.amount) as amount
     from payment_differences
-    inner join ledger.documents as documents using (key)
-    where payment_differences.key not in (select pairs.key from pairs where pairs.held)
-    group by documents.reference, payment_differences.currency
+    inner join pairs using (key)
+    where not pairs.held
+    group by pairs.reference, payment_differences.currency
     having sum(payment_differences.amount) <> 0
 ),
 
 gap_orders as (
     select
-        documents.reference,
-        documents.order_id,
-        documents.role
-    from ledger.documents as documents
+        pairs.reference,
+        pairs.role,
+        pairs.found
+    from pairs
     semi join payment_gaps using (reference)
 ),
 
@@ -233,7 +231,7 @@ explained_references as (
     select gap_orders.reference
     from gap_orders
     where
-        gap_orders.order_id in (select findings.order_id from findings)
+        gap_orders.found
         or gap_orders.role not in ('sale', 'refund', 'summary', 'payment', 'credit')
     union
     select shop_objects.reference
@@ -346,6 +344,7 @@ final as (
         step,
         class,
         cast(sum(objects) as bigint) as objects,
+        cast(sum(coalesce(parts, objects)) as bigint) as parts,
         cast(sum(amount) as decimal(18, 2)) as amount
     from long
     group by all

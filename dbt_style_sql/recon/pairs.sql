@@ -161,7 +161,6 @@ findings as (
             ], code) as place
         from ledger.findings
     )
-    where place is not null
     group by all
 ),
 
@@ -173,6 +172,8 @@ compared as not materialized (
         documents.role,
         documents.order_id,
         documents.id_shop,
+        documents.reference,
+        findings.order_id is not null as found,
         documents.txn_date,
         documents.currency,
         documents.exchange_rate,
@@ -405,6 +406,8 @@ final as (
         measure,
         order_id,
         id_shop,
+        reference,
+        found,
         txn_date,
         currency,
         exchange_rate,

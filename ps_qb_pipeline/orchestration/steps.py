@@ -129,13 +129,16 @@ class Made:
 
 
 def make_models(runtime: Runtime, wanted: Sequence[models.Model], contracts: Sequence[Contract]) -> Made:
-    """Run the SQL models ``wanted`` and the rules of ``contracts``."""
+    """Bring the SQL models ``wanted`` up to what has changed since, and run the rules of ``contracts``."""
     made = Made()
     everything = models.load_models()
     with runtime.warehouse(f"make {len(wanted)} models") as con:
         prepare(con)
         chosen = {model.name: model for model in wanted}
-        for run in models.iterate_models(con, everything, select=chosen, variables=_variables(runtime)):
+        made_now = models.iterate_models(
+            con, everything, select=chosen, variables=_variables(runtime), follow=True
+        )
+        for run in made_now:
             made.shown[run.name] = metadata.model_metadata(con, chosen[run.name], run)
         made.outcomes = sql_engine.evaluate(con, [rule for contract in contracts for rule in contract.rules])
     return made

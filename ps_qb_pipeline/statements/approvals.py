@@ -20,6 +20,7 @@ from ps_qb_pipeline.accounting import payouts
 from ps_qb_pipeline.accounting.documents import Document, from_json, to_json
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.errors import SettingsError
+from ps_qb_pipeline.warehouse import news
 from ps_qb_pipeline.warehouse.raw import Landing, land
 from ps_qb_pipeline.warehouse.translation import ledger_rows
 
@@ -191,6 +192,8 @@ def book(con: duckdb.DuckDBPyConnection) -> int:
             {"keys": keys},
         )
     con.execute("delete from ledger.documents where key in (select unnest($keys::varchar[]))", {"keys": keys})
+    if keys:
+        news.note(con, "ledger.documents", "select unnest($keys::varchar[])", {"keys": keys})
     for name, table in ledger_rows(documents, ()).items():
         con.register("approved_rows", table)
         con.execute(f"insert into {name} by name select * from approved_rows")  # noqa: S608

@@ -17,7 +17,7 @@ import duckdb
 from ps_qb_pipeline.validation import sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract, Origin, Rule
-from ps_qb_pipeline.warehouse import narrowed
+from ps_qb_pipeline.warehouse import narrowed, news
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import create_tables
 
@@ -196,6 +196,12 @@ def _settle(con: duckdb.DuckDBPyConnection) -> int:
                 partition by table_name, rule, source_type, source_id order by before.since
             ) = 1
             """
+        )
+        news.note(
+            con,
+            "validation.holds",
+            "select order_id from ((from holds_settled except all from validation.holds)"
+            " union all (from validation.holds except all from holds_settled)) where order_id is not null",
         )
         con.execute("delete from validation.holds")
         con.execute("insert into validation.holds select * from holds_settled")

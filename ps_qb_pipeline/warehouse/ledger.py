@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.warehouse import amendments, changes, daily, orphans, shop_rows
+from ps_qb_pipeline.warehouse import amendments, changes, daily, news, orphans, shop_rows
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 from ps_qb_pipeline.warehouse.translation import Translator, Written, translator
@@ -134,8 +134,10 @@ def build_ledger(
     with _transaction(con):
         if wanted is None:
             _replace_all(con)
+            news.note(con, "ledger", f"select '{news.EVERYTHING}'")
         else:
             _replace_part(con, wanted)
+            news.note(con, "ledger", "select reference from replaced")
         changes.remember(con, changes.version(policy, go_live), read_to)
     seconds = time.perf_counter() - started
     part = None if wanted is None else tuple(wanted)
@@ -247,6 +249,20 @@ def _replace_part(con: duckdb.DuckDBPyConnection, wanted: list[str]) -> None:
     con.execute(
         "create or replace temp table replaced_documents as"
         " select key, order_id from ledger.documents where reference in (select reference from replaced)"
+    )
+    news.note(
+        con,
+        "ledger.items",
+        "select key from ledger.items as present inner join ledger.pending_items as arriving using (key)"
+        " where present.name is distinct from arriving.name",
+    )
+    alone = f"select * from {{}} where {orphans.SOURCES}"
+    before, after = alone.format("ledger.sources"), alone.format("ledger.pending_sources")
+    news.note(
+        con,
+        "ledger.sources",
+        "select concat(source_type, '|', source_id)"
+        f" from (({before} except all {after}) union all ({after} except all {before}))",
     )
     _delete_replaced(con)
     for name in SHARED:

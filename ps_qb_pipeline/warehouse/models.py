@@ -25,7 +25,7 @@ import duckdb
 import yaml
 
 from ps_qb_pipeline.errors import SettingsError, StorageError
-from ps_qb_pipeline.warehouse import incremental, raw
+from ps_qb_pipeline.warehouse import incremental, partial, raw
 from ps_qb_pipeline.warehouse.session import scalar
 from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
 
@@ -34,7 +34,7 @@ TESTS = "tests"
 
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_MATERIALIZED = ("view", "table")
+_MATERIALIZED = ("view", "table", "incremental")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,29 @@ class Model:
 
     @property
     def materialized(self) -> str:
-        """``view``, or ``table`` made anew every time."""
+        """``view``, ``table`` made anew every time, or ``incremental``: only what the news bears on (``partial``)."""
         return str(self.contract.get("materialized", "view" if self.schema == "staging" else "table"))
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Of an incremental model, the conditions of its rows that belong to the sets of ``news``."""
+        return tuple(self.contract.get("rows") or ())
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Of an incremental model, the columns that are sums over orders, first the count; the others are its grain."""
+        return tuple(self.contract.get("sums") or ())
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """What an incremental model reads whole: whatever changes in it, only rows of the sets depend on it."""
+        return frozenset(self.contract.get("whole") or ())
+
+    @property
+    def narrows(self) -> Mapping[str, str]:
+        """What an incremental model reads by a condition of its own, by relation."""
+        found: Mapping[str, str] = self.contract.get("narrows") or {}
+        return found
 
     @property
     def description(self) -> str:
@@ -93,12 +114,16 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """What running one model gave; a view is not counted. ``columns`` maps name to DuckDB type."""
+    """What running one model gave; a view is not counted. ``columns`` maps name to DuckDB type.
+
+    ``anew`` is False where only the rows that the news bears on were made, or none.
+    """
 
     name: str
     rows: int | None
     seconds: float
     columns: Mapping[str, str]
+    anew: bool = True
 
 
 def models_dir() -> Path:
@@ -181,13 +206,15 @@ def run_models(
     *,
     select: Collection[str] | None = None,
     variables: Mapping[str, object] | None = None,
+    follow: bool = False,
 ) -> list[ModelRun]:
     """Makes the selected models in their order and says how many rows each holds.
 
     ``select`` names models or whole schemas; None means all. ``variables`` become DuckDB variables,
-    which the SQL reads by ``getvariable('...')``.
+    which the SQL reads by ``getvariable('...')``. With ``follow`` incremental models are only brought up
+    to what has changed since, where that is sure to give the same; without, everything is made anew.
     """
-    return list(iterate_models(con, models, select=select, variables=variables))
+    return list(iterate_models(con, models, select=select, variables=variables, follow=follow))
 
 
 def iterate_models(
@@ -196,6 +223,7 @@ def iterate_models(
     *,
     select: Collection[str] | None = None,
     variables: Mapping[str, object] | None = None,
+    follow: bool = False,
 ) -> Iterator[ModelRun]:
     """As ``run_models``, one result as soon as its model is made."""
     models = models if models is not None else load_models()
@@ -204,15 +232,37 @@ def iterate_models(
     chosen = _selected(models, select)
     incremental.supersede(con, models)
     kinds = _relations(con)
+    names = {model.name for model in chosen if model.schema in partial.FOLLOWING}
+    if follow and names:
+        with partial.following(con, models, names, variables or {}) as bringing:
+            for model in chosen:
+                yield _run(con, model, kinds.get(model.name), bringing if model.name in names else None)
+        return
+    partial.forget(con, names)
     for model in chosen:
         yield _run(con, model, kinds.get(model.name))
 
 
-def _run(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> ModelRun:
+def _run(
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    present: str | None,
+    following: partial.Following | None = None,
+) -> ModelRun:
     started = time.perf_counter()
+    anew = True
     con.execute(f'create schema if not exists "{model.schema}"')
     try:
-        _make(con, model, present)
+        if following is None:
+            _make(con, model, present)
+        elif present and following.bring(model):
+            anew = False
+        else:
+            before = following.content(model) if present else None
+            _make(con, model, present)
+            following.made_anew(model, before)
+        if following is not None:
+            following.done(model)
         rows = None
         if model.materialized != "view":
             rows = scalar(con, f"select count(*) from {model.name}")
@@ -221,7 +271,7 @@ def _run(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> M
     except duckdb.Error as error:
         raise StorageError(f"{model.path}: {str(error).strip()}", model=model.name) from error
     columns = {row[0]: row[1] for row in con.execute(f"describe {model.name}").fetchall()}
-    return ModelRun(model.name, rows, time.perf_counter() - started, columns)
+    return ModelRun(model.name, rows, time.perf_counter() - started, columns, anew)
 
 
 def _make(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> None:

@@ -79,5 +79,8 @@ def narrow(con: duckdb.DuckDBPyConnection, references: Iterable[str]) -> dict[st
 def reading(sql: str, instead: Mapping[str, str]) -> str:
     """The SELECT with relations exchanged for others; texts that merely say their names stay."""
     for relation, other in instead.items():
-        sql = re.sub(rf"(?<!')\b{re.escape(relation)}\b(?!')", other, sql)
+        name = rf"(?<!')\b{re.escape(relation)}\b(?!')"
+        alias = relation.rpartition(".")[2]
+        sql = re.sub(rf"\b((?:from|join)\s+){name}(?!\s+as\b|\.)", rf"\g<1>{other} as {alias}", sql)
+        sql = re.sub(name, other, sql)
     return sql

@@ -50,6 +50,9 @@ BOOKED: Mapping[str, str] = {
     "Transfer": "transfers",
     "Purchase": "purchases",
     "JournalEntry": "journal_entries",
+    "Bill": "bills",
+    "VendorCredit": "vendor_credits",
+    "BillPayment": "bill_payments",
 }
 """QuickBooks' kinds of documents and the raw tables that they land in."""
 
@@ -98,6 +101,7 @@ def gather(con: duckdb.DuckDBPyConnection, read_to: Mapping[str, int], now: Mapp
     _from_books(con, since)
     _from_notes(con)
     most = max(TOO_MANY * scalar(con, "select count(*) from ledger.documents"), 1000)
+    _find_strays(con)
     while _grow(con):
         if scalar(con, "select count(*) from news.documents") > most:
             return False
@@ -117,10 +121,9 @@ def _beside(con: duckdb.DuckDBPyConnection) -> None:
     A deposit names hundreds of payments. It depends on their being ours, and they not on it.
     """
     linked = " union all ".join(
-        f"select unnest(list_transform(lines, lambda line: line.linked_id)) from raw.quickbooks_{table}"
+        f"select unnest(list_transform(lines, lambda one: one.linked_id)) from raw.quickbooks_{table}"
         " where id in (select id from news.books)"
         for table in BOOKED.values()
-        if table != "transfers"
     )
     con.execute(
         "create or replace temp table frontier_books as select distinct '' as entity, id"
@@ -279,27 +282,18 @@ _KEY = "(select key from frontier_documents)"
 _BOOK = "(select id from frontier_books)"
 
 
-def _claims_of_books() -> str:
-    """The keys that documents of the books carry or that we know to have written them as, whatever came of them."""
-    each = [
-        f"select origin.key from raw.quickbooks_{table} where origin.key <> '' and id in {_BOOK}"
-        for table in BOOKED.values()
-    ]
-    written = (
-        f"select key from control.intents where qbo_id in {_BOOK} and entity not in ('Customer', 'Item')"
-    )
-    return " union all ".join([*each, written])
-
-
 def _numbers_of_books() -> str:
     each = [
         f"select {'coalesce(payment_ref_num, doc_number)' if table == 'payments' else 'doc_number'}"
         f" from raw.quickbooks_{table} where id in {_BOOK}"
         for table in BOOKED.values()
-        if table != "transfers"
     ]
     return " union all ".join(each)
 
+
+_STRAYS = (
+    "select entity, id from stray_claims where role {} and source_id in (select cast(id as varchar) from {})"
+)
 
 _STEPS: tuple[tuple[str, str, str], ...] = (
     ("refs", "orders", f"select id from staging.prestashop_orders where coalesce(reference, '') in {_REF}"),
@@ -310,36 +304,22 @@ _STEPS: tuple[tuple[str, str, str], ...] = (
     ("orders", "refs", f"select distinct coalesce(reference, '') from raw.prestashop_orders where id in {_ORDER}"),
     ("orders", "refs", f"select reference from recon.shop_objects where order_id in {_ORDER} and reference <> ''"),
     ("orders", "slips", f"select id from raw.prestashop_order_slip where id_order in {_ORDER}"),
-    (
-        "orders", "payments",
-        f"""
+    ("orders", "payments", f"""
         select source_id from ledger.sources where source_type = 'payment' and order_id in {_ORDER}
         union all
-        select source_id from recon.shop_objects where source_type = 'payment' and order_id in {_ORDER}""",
-    ),
+        select source_id from recon.shop_objects where source_type = 'payment' and order_id in {_ORDER}"""),
     ("orders", "documents", f"select key from ledger.documents where order_id in {_ORDER}"),
     ("orders", "documents", f"select key from recon.pairs where order_id in {_ORDER}"),
-    ("orders", "books", f"""
-        select entity, id from recon.books_claims
-        where stem is not null and split_part(coalesce(stem, ''), '|', 2) not in ('payment', 'refund')
-            and try_cast(split_part(coalesce(stem, ''), '|', 3) as bigint) in {_ORDER}"""),
+    ("orders", "books", _STRAYS.format("not in ('payment', 'refund')", "frontier_orders")),
     ("payments", "refs", """
         select distinct coalesce(order_reference, '') from raw.prestashop_order_payments
         where id in (select id from frontier_payments)"""),
-    ("payments", "books", """
-        select entity, id from recon.books_claims
-        where stem is not null and split_part(coalesce(stem, ''), '|', 2) = 'payment'
-            and try_cast(split_part(coalesce(stem, ''), '|', 3) as bigint) in (select id from frontier_payments)"""),
+    ("payments", "books", _STRAYS.format("= 'payment'", "frontier_payments")),
     ("slips", "orders", """
         select id_order from raw.prestashop_order_slip where id in (select id from frontier_slips)"""),
-    ("slips", "books", """
-        select entity, id from recon.books_claims
-        where stem is not null and split_part(coalesce(stem, ''), '|', 2) = 'refund'
-            and try_cast(split_part(coalesce(stem, ''), '|', 3) as bigint) in (select id from frontier_slips)"""),
-    ("documents", "orders", f"""
-        select order_id from ledger.documents where key in {_KEY} and order_id > 0
-        union all
-        select order_id from recon.pairs where key in {_KEY} and order_id > 0"""),
+    ("slips", "books", _STRAYS.format("= 'refund'", "frontier_slips")),
+    ("documents", "orders", f"select order_id from ledger.documents where key in {_KEY} and order_id > 0"),
+    ("documents", "orders", f"select order_id from recon.pairs where key in {_KEY} and order_id > 0"),
     ("documents", "books", f"select entity, id from recon.books_claims where document_key in {_KEY}"),
     ("documents", "documents", f"select to_key from ledger.applied where document_key in {_KEY}"),
     ("documents", "documents", f"select document_key from ledger.applied where to_key in {_KEY}"),
@@ -349,54 +329,69 @@ _STEPS: tuple[tuple[str, str, str], ...] = (
         where claimed_by is null and doc_number in (
             select doc_number from ledger.documents where key in {_KEY} and doc_number <> ''
         )"""),
-    ("documents", "books", """
-        select entity, id from recon.books_claims
-        where stem is not null and (split_part(coalesce(stem, ''), '|', 2), split_part(coalesce(stem, ''), '|', 3)) in (
-            select split_part(key, '|', 2), split_part(key, '|', 3) from frontier_documents
-        )"""),
+    ("documents", "books", f"""
+        select entity, id from stray_claims
+        where (role, source_id) in (select role, source_id from ledger.documents where key in {_KEY})"""),
     ("books", "documents", f"""
         select document_key from recon.books_claims where id in {_BOOK} and document_key is not null"""),
-    ("books", "documents", f"""
-        with keys (key) as ({_claims_of_books()})
+    ("books", "documents", """
         select key from ledger.documents
-        where (role, source_id) in (select split_part(key, '|', 2), split_part(key, '|', 3) from keys)"""),
-    ("books", "orders", f"""
-        with keys (key) as (
-            {_claims_of_books()} union all select stem from recon.books_claims where id in {_BOOK} and stem is not null
-        )
-        select try_cast(split_part(key, '|', 3) as bigint) from keys
-        where split_part(key, '|', 2) not in ('payment', 'refund', 'summary', 'fee', 'payout', 'exchange')"""),
-    ("books", "payments", f"""
-        with keys (key) as (
-            {_claims_of_books()} union all select stem from recon.books_claims where id in {_BOOK} and stem is not null
-        )
-        select try_cast(split_part(key, '|', 3) as bigint) from keys where split_part(key, '|', 2) = 'payment'"""),
-    ("books", "slips", f"""
-        with keys (key) as (
-            {_claims_of_books()} union all select stem from recon.books_claims where id in {_BOOK} and stem is not null
-        )
-        select try_cast(split_part(key, '|', 3) as bigint) from keys where split_part(key, '|', 2) = 'refund'"""),
-    ("books", "books", f"""
-        with keys (key) as ({_claims_of_books()})
-        select entity, id from recon.books_claims
-        where stem is not null and (split_part(coalesce(stem, ''), '|', 2), split_part(coalesce(stem, ''), '|', 3)) in (
-            select split_part(key, '|', 2), split_part(key, '|', 3) from keys
-        )"""),
+        where (role, source_id) in (select role, source_id from frontier_claims)"""),
     ("books", "documents", f"""
         select key from ledger.documents where doc_number <> '' and doc_number in ({_numbers_of_books()})"""),
+    ("books", "orders", """
+        select try_cast(source_id as bigint) from frontier_claims
+        where role not in ('payment', 'refund', 'summary', 'fee', 'payout', 'exchange')"""),
+    ("books", "payments", "select try_cast(source_id as bigint) from frontier_claims where role = 'payment'"),
+    ("books", "slips", "select try_cast(source_id as bigint) from frontier_claims where role = 'refund'"),
+    ("books", "books", """
+        select entity, id from stray_claims
+        where (role, source_id) in (select role, source_id from frontier_claims)"""),
     # A stranger that settles one of ours.
     ("books", "books", " union all ".join(f"""
         select '{entity}', document.id from raw.quickbooks_{table} as document
         semi join (select id from recon.books_claims where entity = '{entity}' and claimed_by is null) as strangers
             on document.id = strangers.id
-        where list_has_any(list_transform(document.lines, lambda line: line.linked_id), (select list(id) from frontier_books))"""
-        for entity, table in BOOKED.items() if table != "transfers")),
+        where list_has_any(list_transform(document.lines, lambda one: one.linked_id), (select list(id) from frontier_books))"""
+        for entity, table in BOOKED.items())),
 )  # fmt: skip
 """What hangs together: from a set, to a set, and how."""
+
+_PARTS = "split_part(coalesce({0}, ''), '|', 2) as role, split_part(coalesce({0}, ''), '|', 3) as source_id"
+
+
+def _find_strays(con: duckdb.DuckDBPyConnection) -> None:
+    """Claims on sources for which no document was expected, by role and id of the source."""
+    con.execute(
+        "create or replace temp table stray_claims as"
+        f" select entity, id, {_PARTS.format('stem')} from recon.books_claims where stem is not null"
+    )
 
 
 def _follow(con: duckdb.DuckDBPyConnection) -> None:
     grown = {name for name in SETS if scalar(con, f"select count(*) from frontier_{name}")}
+    if "books" in grown:
+        _find_claims(con)
     for source, target, sql in _STEPS:
         if source in grown:
             _add(con, target, sql)
+
+
+def _find_claims(con: duckdb.DuckDBPyConnection) -> None:
+    """What the fresh documents of the books say that they stand for, or that we wrote them as, in any state."""
+    notes = [
+        f"select origin.key from raw.quickbooks_{table} where origin.key <> '' and id in {_BOOK}"
+        for table in BOOKED.values()
+    ]
+    written = f"""
+        select key from control.intents where qbo_id in {_BOOK} and entity not in ('Customer', 'Item')
+        union all
+        select stem from recon.books_claims where id in {_BOOK} and stem is not null"""
+    con.execute(
+        "create or replace temp table frontier_keys (key varchar);"
+        f" insert into frontier_keys {' union all '.join([*notes, written])}"
+    )
+    con.execute(
+        "create or replace temp table frontier_claims as"
+        f" select distinct {_PARTS.format('key')} from frontier_keys where key is not null"
+    )
