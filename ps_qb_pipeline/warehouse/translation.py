@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from ps_qb_pipeline.accounting import intake, translate
-from ps_qb_pipeline.accounting.documents import Customer, Document, Source, Translation, to_json
+from ps_qb_pipeline.accounting.documents import Customer, Document, Item, Source, Translation, to_json
 from ps_qb_pipeline.accounting.findings import Finding
 from ps_qb_pipeline.accounting.policy import Policy
 from ps_qb_pipeline.accounting.shop import Poison, ReferenceGroup, Shop
@@ -29,6 +29,9 @@ from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, arrow_array
 log = logging.getLogger(__name__)
 
 Rows = dict[str, list[tuple[Any, ...]]]
+_Card = TypeVar("_Card", Customer, Item)
+Cards = dict[str, tuple[int, _Card]]
+"""Customers or items by key, each with the newest order that uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,14 @@ class Translator:
         )
         tables = {**self.lookups, **read}
         rows: Rows = {name: [] for name in LEDGER}
+        customers: Cards[Customer] = {}
+        items: Cards[Item] = {}
         for group in intake.groups(tables, self.shop):
-            _lay_out(self.translated(group, books), rows)
+            made = self.translated(group, books)
+            _lay_out(made, rows)
+            _keep_cards(made, customers, items)
+        rows["ledger.customers"] = [_customer(card, newest) for newest, card in customers.values()]
+        rows["ledger.items"] = [_item(item, newest) for newest, item in items.values()]
         return Written(
             len(tables["orders"]), {name: _table(name, found) for name, found in rows.items() if found}
         )
@@ -103,10 +112,7 @@ def ledger_rows(documents: Iterable[Document], customers: Iterable[Customer]) ->
     rows: Rows = {name: [] for name in LEDGER}
     for document in documents:
         _lay_out_document(document, rows)
-    rows["ledger.customers"] += (
-        (customer.key, to_json(customer), customer.display_name, customer.currency, 0)
-        for customer in customers
-    )
+    rows["ledger.customers"] += (_customer(customer, 0) for customer in customers)
     return {name: _table(name, found) for name, found in rows.items() if found}
 
 
@@ -193,18 +199,34 @@ def _lay_out(made: Translation, rows: Rows) -> None:
     rows["ledger.findings"] += (_finding(finding) for finding in made.findings)
     for document in made.documents:
         _lay_out_document(document, rows)
-    # Only the cards that documents name: what is held creates nothing in the books.
+
+
+def _keep_cards(made: Translation, customers: Cards[Customer], items: Cards[Item]) -> None:
+    """Adds the cards that documents name: what is held creates nothing in the books."""
     newest = max((document.order_id for document in made.documents), default=0)
-    customers = {document.customer_key for document in made.documents}
-    items = {line.item for document in made.documents for line in document.lines}
-    rows["ledger.customers"] += (
-        (customer.key, to_json(customer), customer.display_name, customer.currency, newest)
-        for customer in made.customers
-        if customer.key in customers
-    )
-    rows["ledger.items"] += (
-        (item.key, to_json(item), item.sku, item.name, newest) for item in made.items if item.key in items
-    )
+    customer_keys = {document.customer_key for document in made.documents}
+    item_keys = {line.item for document in made.documents for line in document.lines}
+    for customer in made.customers:
+        if customer.key in customer_keys:
+            _keep(customers, customer, newest)
+    for item in made.items:
+        if item.key in item_keys:
+            _keep(items, item, newest)
+
+
+def _keep(cards: Cards[_Card], card: _Card, newest: int) -> None:
+    """The newest order's word stands, as it does between chunks: most cards of a chunk are used many times."""
+    known = cards.get(card.key)
+    if known is None or newest > known[0] or (newest == known[0] and to_json(card) > to_json(known[1])):
+        cards[card.key] = (newest, card)
+
+
+def _customer(customer: Customer, order_id: int) -> tuple[Any, ...]:
+    return (customer.key, to_json(customer), customer.display_name, customer.currency, order_id)
+
+
+def _item(item: Item, order_id: int) -> tuple[Any, ...]:
+    return (item.key, to_json(item), item.sku, item.name, order_id)
 
 
 def _lay_out_document(document: Document, rows: Rows) -> None:
