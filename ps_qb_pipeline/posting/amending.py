@@ -101,7 +101,7 @@ def _own(case: Case, history: Iterable[Intent]) -> list[Intent]:
     """The intents of this document: a day's later summaries have its source, and numbers of their own."""
     if case.wanted is None or case.wanted.role != "summary":
         return list(history)
-    return [one for one in history if one.doc_number == case.wanted.doc_number]
+    return [one for one in history if one.doc_number == plan.number_of(case.wanted)]
 
 
 def _adjusted(key: str) -> str:

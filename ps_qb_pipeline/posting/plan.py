@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Document, to_json
 from ps_qb_pipeline.posting import echo
+from ps_qb_pipeline.quickbooks.texts import DOC_NUMBER_LENGTH
 from ps_qb_pipeline.state.intents import (
     CONFIRMED,
     DROPPED,
@@ -76,6 +77,11 @@ def installation_of(key: str) -> str:
     return key.partition("|")[0]
 
 
+def number_of(document: Document) -> str | None:
+    """The number that the document has in QuickBooks, which cuts longer ones: by this it is looked up."""
+    return document.doc_number[:DOC_NUMBER_LENGTH] or None
+
+
 def order_key(document: Document) -> str:
     """The order that a document belongs to, unique across installations; empty without an order."""
     return f"{installation_of(document.key)}|{document.order_id}" if document.order_id else ""
@@ -114,7 +120,7 @@ def draft(document: Document, body: bytes, hashed: Hashed = document_sha) -> Dra
         role=document.role,
         source_id=str(document.source_id),
         revision=document.revision,
-        doc_number=document.doc_number or None,
+        doc_number=number_of(document),
         source_key=source_key(document.key),
         order_key=order_key(document),
         document=to_json(document),
@@ -189,7 +195,7 @@ def compare(
 
 def _concerns(document: Document, intent: Intent) -> bool:
     # An adjustment is a document of its own beside the one that it adjusts: it goes by its number.
-    return document.role in echo.ONE_PER_SOURCE or intent.doc_number == (document.doc_number or None)
+    return document.role in echo.ONE_PER_SOURCE or intent.doc_number == number_of(document)
 
 
 def _sort(document: Document, found: Standing, result: Comparison, hashed: Hashed) -> None:

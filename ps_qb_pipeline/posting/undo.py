@@ -261,6 +261,10 @@ class _Undo:
         worker = self.worker
         with writing(worker.engine) as tx:
             now = worker.clock.now()
+            numbers = intents.numbered(tx, worker.realm, drafts)
+            drafts = [
+                one for one in drafts if numbers.get((one.entity, one.doc_number or ""), one.key) == one.key
+            ]
             intents.plan(
                 tx,
                 drafts,
@@ -273,6 +277,9 @@ class _Undo:
         with reading(worker.engine) as tx:
             after = intents.load(tx, worker.realm, [draft.key for draft in drafts], bodies=False)
         for key, document in reversals.items():
+            if document.key not in after:
+                self.result.left[key] = f"the number {document.doc_number} of its reversal is taken"
+                continue
             done = after[document.key].state == CONFIRMED
             (self.result.reversed if done else self.result.unfinished).append(key)
 

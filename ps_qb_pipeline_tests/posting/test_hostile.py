@@ -376,6 +376,18 @@ def test_a_journal_entry_that_was_stored_otherwise_is_no_success() -> None:
         assert len(echo.differences(intent, {**stored, **changes})) == 1  # type: ignore[arg-type]
 
 
+def test_a_number_is_looked_up_as_quickbooks_cuts_it() -> None:
+    """Two long numbers that become one are no two documents with one number: the second waits."""
+    bench = Bench()
+    long = "PS1-2026-SPRING-SALE-"
+    assert len(long) == 21
+    twins = [replace(sale(n), doc_number=f"{long}{n}") for n in (1, 2)]
+    result = bench.post(*twins)
+    assert bench.intent("1|sale|1|0").doc_number == long
+    assert result.created == ["1|sale|1|0"]
+    assert result.held["1|sale|2|0"].code == "NUMBER_TAKEN"
+
+
 @pytest.mark.parametrize("entity", ["Customer", "Item"])
 @pytest.mark.parametrize("honoured", [True, False])
 def test_a_card_that_a_person_renamed_before_it_was_looked_up_is_not_made_again(

@@ -234,7 +234,10 @@ def test_a_journal_entry_is_reversed_on_its_own_day() -> None:
         sale(1, "3.00"), key="1|fee|9|0", role="fee", source_id="9", type="JournalEntry", order_id=0,
         doc_number="PSF-9", lines=sides, taxes=(), total=Decimal(3), total_tax=Decimal(0),
     )  # fmt: skip
-    bench.post(fee)
+    long = replace(fee, key="1|fee|10|0", source_id="10", doc_number="PSF1ABCDEFGHIJKLMNOPQ")
+    bench.post(fee, run_id="run-1")
+    bench.post(long, run_id="long")
+    assert "taken" in take_back(bench, "long").left["1|fee|10|0"]
     assert planned(bench, "run-1").counts() == {"reverse": 1, "leave": 2}
     assert take_back(bench, "run-1").reversed == ["1|fee|9|0"]
     made = bench.intent("1|adjustment|undo-fee-9|0")
