@@ -84,12 +84,14 @@ journal_entries as (
         * replace (
             coalesce(
                 nullif(total, 0),
-                list_sum(
-                    list_transform(
-                        lines,
-                        -- (Not called line: in a warehouse of 0.1 that is a column.)
-                        lambda one: if(one.posting_type = 'Debit', coalesce(one.amount, 0), 0)
-                    )
+                cast(
+                    list_sum(
+                        list_transform(
+                            lines,
+                            -- (Not called line: in a warehouse of 0.1 that is a column.)
+                            lambda one: if(one.posting_type = 'Debit', coalesce(one.amount, 0), 0)
+                        )
+                    ) as decimal(20, 6)
                 )
             ) as total
         )
