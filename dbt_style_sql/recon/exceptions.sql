@@ -152,8 +152,10 @@ surplus as (
     inner join books on objects.object_type = books.entity and objects.object_id = books.id
     left join ledger.documents as documents on objects.document_key = documents.key
     -- The books' side of a held order: its money is counted once, on the shop's side.
-    where objects.class in (
-        'DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE'
+    -- A payment of nothing only links a credit with its invoice.
+    where (
+        objects.class in ('DUPLICATE_IN_QBO', 'ORPHAN_IN_QBO', 'PAYMENT_EXTRA', 'QBO_FOREIGN_LINE')
+        and not (objects.object_type = 'Payment' and objects.amount = 0)
     )
     or (objects.class = 'SOURCE_DELETED' and objects.order_id is null)
 ),

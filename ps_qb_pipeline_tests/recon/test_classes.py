@@ -215,6 +215,10 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
     "by hand on our clearing account": (lambda w: by_hand(w, "SalesReceipt", "1037", CLEARING, "19"), {"QBO_FOREIGN_LINE": "12.00"}),
     "by hand on our income account": (lambda w: by_hand(w, "Invoice", "1038", "", "11"), {"QBO_FOREIGN_LINE": "12.00"}),
     "payment by hand on our invoice": (lambda w: paid_by_hand(w), {"PAYMENT_EXTRA": "12.00"}),
+    "the link of a credit memo that is gone": (
+        lambda w: w.book("Payment", "PS1-C5", DAY, "EUR", Decimal(0), Decimal(0), 12, "", "1|credit|5|0"),
+        {},
+    ),
     "payment by hand on an invoice of others": (lambda w: by_hand(w, "Payment", "x", BANK, "19"), {}),
     "journal entry on our clearing account": (lambda w: journal(w, "1"), {"QBO_FOREIGN_LINE": "12.00"}),
     "journal entry between two accounts of ours": (lambda w: journal(w, "1", "3"), {"QBO_FOREIGN_LINE": "12.00"}),
