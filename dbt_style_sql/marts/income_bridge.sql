@@ -21,70 +21,17 @@ claims as (
     where live
 ),
 
-books as not materialized (
-    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
-    from staging.quickbooks_sales_receipts
-    union all
-    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
-    from staging.quickbooks_invoices
-    union all
-    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
-    from staging.quickbooks_refund_receipts
-    union all
-    select entity, id, txn_date, exchange_rate, private_note, deleted, lines
-    from staging.quickbooks_credit_memos
-),
-
-documents as not materialized (
-    select
-        entity,
-        id,
-        cast(date_trunc('month', txn_date) as date) as month,
-        nullif(exchange_rate, 1) as rate,
-        lines
-    from books
-    where not deleted and not coalesce(starts_with(private_note, 'Voided'), false)
-),
-
--- Lines of items whose account is a liability (gift cards, store credit, advances) are no income.
-income_items as (
-    select items.id
-    from staging.quickbooks_items as items
-    left join staging.quickbooks_accounts as accounts on items.income_account_id = accounts.id
-    where coalesce(accounts.classification, 'Revenue') <> 'Liability'
-),
-
-unnested as not materialized (
-    select
-        entity,
-        id,
-        month,
-        rate,
-        unnest(lines) as line
-    from documents
-),
-
-books_lines as (
-    select
-        unnested.entity,
-        unnested.id,
-        unnested.month,
-        if(unnested.entity in ('RefundReceipt', 'CreditMemo'), -1, 1)
-        * if(
-            unnested.rate is null,
-            cast(unnested.line.amount as decimal(18, 2)),
-            cast(round(unnested.line.amount * unnested.rate, 2) as decimal(18, 2))
-        ) as income
-    from unnested
-    inner join income_items on unnested.line.item_id = income_items.id
+books_income as (
+    select * from marts.books_income
 ),
 
 -- The end that everything must meet, summed by itself.
 books_end as (
     select
         month,
-        sum(income) as amount
-    from books_lines
+        sum(income) as amount,
+        count(*) as parts
+    from books_income
     group by all
 ),
 
@@ -92,7 +39,8 @@ reported as (
     select
         month,
         sum(income) as amount,
-        sum(if(in_books, 0, -income)) as not_there
+        sum(if(in_books, 0, -income)) as not_there,
+        count(*) as parts
     from lines
     group by all
 ),
@@ -120,9 +68,9 @@ special_meant as (
 special_booked as (
     select
         special.key,
-        books_lines.month,
-        sum(books_lines.income) as income
-    from books_lines
+        books_income.month,
+        sum(books_income.income) as income
+    from books_income
     inner join special using (entity, id)
     group by all
 ),
@@ -152,18 +100,19 @@ moved as (
 
 others as (
     select
-        books_lines.month,
+        books_income.month,
         if(
             claims.document_key is not null
             or claims.stem is not null
             or claims.numbered_like_ours,
             'surplus', 'others'
         ) as step,
-        sum(books_lines.income) as amount
-    from books_lines
+        sum(books_income.income) as amount,
+        count(*) as parts
+    from books_income
     inner join claims using (entity, id)
     anti join pairs
-        on books_lines.entity = pairs.books_entity and books_lines.id = pairs.books_id
+        on books_income.entity = pairs.books_entity and books_income.id = pairs.books_id
     group by all
 ),
 
@@ -171,7 +120,8 @@ steps as (
     select
         month,
         'report' as step,
-        amount
+        amount,
+        parts
     from reported
     union all by name
     select
@@ -183,13 +133,15 @@ steps as (
     select
         month,
         step,
-        amount
+        amount,
+        1 as parts
     from moved
     union all by name
     select
         month,
         step,
-        amount
+        amount,
+        parts
     from others
 ),
 
@@ -202,7 +154,8 @@ summed as (
         coalesce(sum(amount) filter (where step = 'rounding of exchange'), 0) as rounding,
         coalesce(sum(amount) filter (where step = 'surplus'), 0) as surplus,
         coalesce(sum(amount) filter (where step = 'others'), 0) as others,
-        sum(amount) as explained
+        sum(amount) as explained,
+        sum(parts) as parts
     from steps
     group by all
 ),
@@ -218,7 +171,8 @@ final as (
         cast(coalesce(summed.others, 0) as decimal(18, 2)) as others,
         cast(coalesce(books_end.amount, 0) as decimal(18, 2)) as books_income,
         cast(coalesce(books_end.amount, 0) - coalesce(summed.explained, 0) as decimal(18, 2))
-            as unallocated
+            as unallocated,
+        cast(coalesce(summed.parts, 0) + coalesce(books_end.parts, 0) as bigint) as parts
     from summed
     full outer join books_end using (month)
 )

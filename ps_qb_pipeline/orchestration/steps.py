@@ -52,7 +52,7 @@ from ps_qb_pipeline.statements import approvals
 from ps_qb_pipeline.validation import holds, sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract
-from ps_qb_pipeline.warehouse import amendments, ledger, models, tables
+from ps_qb_pipeline.warehouse import amendments, ledger, models, news, tables
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,8 @@ def pull_shop(runtime: Runtime, *, full: bool = False, search: bool = False) -> 
 def pull_books(runtime: Runtime, *, full: bool = False, search: bool = False) -> mirror.MirrorResult:
     """Bring ``raw.quickbooks_*`` up to what QuickBooks holds, and ``control.intents`` up to the control plane.
 
-    With ``search`` every entity is counted on both sides too, and read again where the counts differ.
+    With ``search`` every entity is counted on both sides too, and read again where the counts differ. After
+    a second look of either kind reconciliation starts from nothing, whatever is new.
     """
     cursors = ConnectionCursors(Cursors(runtime.engine), runtime.name, BOOKS)
     landing = BooksLanding(runtime)
@@ -108,6 +109,9 @@ def pull_books(runtime: Runtime, *, full: bool = False, search: bool = False) ->
         result = mirror.pull(books, landing.land, cursors, full=full, sweep=search, alive=landing.alive)
     inbox.handled(hints)
     export_intents(runtime)
+    if full or search:
+        with runtime.warehouse("have everything proved anew") as con:
+            news.note(con, "ledger", f"select '{news.EVERYTHING}'")
     return result
 
 

@@ -29,15 +29,35 @@ AS_OF = date(2026, 2, 10)
 CLEARING = "Clearing:Stripe EUR"
 BANK = "Bank:Main EUR"
 ID_CURRENCY = {"EUR": 1, "USD": 2}
+SALES = {
+    "SalesReceipt": "sales_receipts",
+    "Invoice": "invoices",
+    "RefundReceipt": "refund_receipts",
+    "CreditMemo": "credit_memos",
+}
+"""The kinds whose lines are read beside their document: here they follow from the two tables of all kinds."""
 ITEMS = {"sku:SKU-1": "11", "PS Shipping": "12", "PS Discount": "13"}
 
 
 def _staging_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("create schema if not exists staging")
     for model in MODELS.values():
-        if model.name in READ:
+        if model.name in READ and model.name.removeprefix("staging.quickbooks_") not in SALES.values():
             body = ", ".join(f'"{column.name}" {column.type or "varchar"}' for column in model.columns)
             con.execute(f"create table {model.name} ({body})")
+    for kind, name in SALES.items():
+        con.execute(
+            f"""
+            create or replace view staging.quickbooks_{name} as
+            select documents.*, lines.lines
+            from staging.quickbooks_documents as documents
+            left join (
+                select id, list({{'item_id': item_id, 'amount': amount}}) as lines
+                from staging.quickbooks_document_lines where entity = '{kind}' group by id
+            ) as lines on documents.id = lines.id
+            where documents.entity = '{kind}'
+            """
+        )
 
 
 @dataclass
