@@ -90,9 +90,11 @@ def close(
     if now.date() <= first_day(period) or now.strftime("%Y-%m") == period:
         raise SettingsError(f"{period} is not over yet; a period is closed after its last day")
     present = current(folder, period)
-    if present is not None and present.status == "approved":
+    if present is not None and present.status != "reopened":
+        said = "" if present.status == "approved" else ", withdrawn since"
         raise SettingsError(
-            f"{period} is closed already (version {present.version}); re-open it first, with a reason"
+            f"{period} is closed already (version {present.version}{said}); re-open it first, with a reason: "
+            f'psqb close --period {period} --reopen --reason "..." --approver "..."'
         )
     report = read_report(con, connection=connection, run_id=run_id, as_of=now, period=period, stories=0)
     if not report.whole:
@@ -251,7 +253,9 @@ def reopen(folder: Path, period: str, *, reason: str, by: str, now: datetime) ->
     if present is None or present.status == "reopened":
         raise SettingsError(f"{period} is not closed")
     if not reason.strip() or not by.strip():
-        raise SettingsError("a period is re-opened with a reason and a name; one of them is empty")
+        raise SettingsError(
+            "a period is re-opened with a reason and a name (--reason, --approver); one of them is empty"
+        )
     _write(
         present.folder / "reopened.json", {"at": now.isoformat(), "by": by.strip(), "reason": reason.strip()}
     )

@@ -142,6 +142,8 @@ def test_a_later_change_of_either_side_withdraws_it_by_name(world: World, folder
     again = signoff.current(folder, "2026-01")
     assert again is not None
     assert again.status == "withdrawn"
+    with pytest.raises(SettingsError, match="withdrawn since"):
+        signoff.close(world.con, folder, **SIGNED)
 
 
 def test_reopening_needs_a_reason_and_makes_a_new_version(world: World, folder: Path, tmp_path: Path) -> None:
