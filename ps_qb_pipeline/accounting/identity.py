@@ -18,6 +18,7 @@ from ps_qb_pipeline.accounting.shop import Order
 DOC_NUMBER_LENGTH = 21
 """QuickBooks refuses longer document numbers."""
 
+
 def document_key(policy: Policy, role: str, source_id: str | int, revision: int = 0) -> str:
     """``installation|role|source id|revision``: the identity of a document."""
     return f"{policy.installation}|{role}|{source_id}|{revision}"

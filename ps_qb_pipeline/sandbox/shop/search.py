@@ -18,6 +18,8 @@ from ps_qb_pipeline.sandbox.shop.resources import Field
 from ps_qb_pipeline.sandbox.shop.tables import Table, comparable, folded
 
 Predicate = Callable[[int], bool]
+
+
 def find(
     table: Table, question: Question, allowed: Condition | None = None, languages: Iterable[int] = ()
 ) -> list[int]:
