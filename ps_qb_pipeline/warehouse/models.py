@@ -233,14 +233,17 @@ def iterate_models(
     incremental.supersede(con, models)
     kinds = _relations(con)
     names = {model.name for model in chosen if model.schema in partial.FOLLOWING}
+    if not follow:
+        partial.forget(con, names)
+    for model in chosen:
+        # What follows is looked at when everything before it is there.
+        if not follow or model.name not in names:
+            yield _run(con, model, kinds.get(model.name))
     if follow and names:
         with partial.following(con, models, names, variables or {}) as bringing:
             for model in chosen:
-                yield _run(con, model, kinds.get(model.name), bringing if model.name in names else None)
-        return
-    partial.forget(con, names)
-    for model in chosen:
-        yield _run(con, model, kinds.get(model.name))
+                if model.name in names:
+                    yield _run(con, model, kinds.get(model.name), bringing)
 
 
 def _run(
