@@ -95,6 +95,8 @@ def _run(request: dict[str, Any]) -> None:
     """In the fork: run what Dagster's own command for a run worker runs, then end without a trace of the parent."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # A daemon that a shell started in the background ignores it, and a run is terminated by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.open(os.devnull, os.O_RDONLY)  # takes the lowest number that is free: standard input
     os.dup2(2, 1)
     random.seed()

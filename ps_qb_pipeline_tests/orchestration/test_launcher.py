@@ -49,7 +49,12 @@ def within(seconds: float, condition) -> bool:
 
 @pytest.fixture
 def sleeper():
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    # As a fork of the warm process does: under a shell's background job an interrupt would be ignored.
+    said = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", said], stdout=subprocess.PIPE)
+    process.stdout.readline()
     yield process
     process.kill()
     process.wait()
