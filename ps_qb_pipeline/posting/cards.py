@@ -13,13 +13,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Customer, customer_from_json, to_json
 from ps_qb_pipeline.errors import PipelineError
 from ps_qb_pipeline.posting import echo, plan
-from ps_qb_pipeline.posting.changing import STALE, drop, read_many, write_down
+from ps_qb_pipeline.posting.changing import STALE, change_of, drop, read_many, write_down
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.parties import suffixed
 from ps_qb_pipeline.posting.ports import NamesPort, Rendering, Row
@@ -161,25 +160,14 @@ def _draft(change: _Change, row: Row, names: NamesPort, render: Rendering, resul
         return None
     token = str(row.get("SyncToken", ""))
     number = revision if pending is None else pending.revision
-    return Draft(
-        key=f"{base.source_key}|{number}",
-        operation="update",
-        entity=base.entity,
-        role=base.role,
-        source_id=base.source_id,
-        revision=number,
-        doc_number=None,
-        source_key=base.source_key,
-        order_key="",
+    return change_of(
+        base,
+        row,
+        "update",
+        number,
         document=_document(card, suffix),
         document_sha=_sha(card),
-        amount=Decimal(0),
-        currency=base.currency,
         body=canonical({"Id": base.qbo_id, "SyncToken": token, "sparse": True, **changes}),
-        target_id=base.qbo_id,
-        target_key=base.key,
-        sync_token=token,
-        echoed_sha=echo.content_sha(row),
     )
 
 

@@ -142,25 +142,15 @@ def _plan_update(
         result.waiting[document.key] = why or Waiting("QBO_DELETED", "was deleted in QuickBooks")
         return
     revision = _next_revision(document, base, pending)
-    draft = Draft(
-        key=f"{base.source_key}|{revision}",
-        operation="update",
-        entity=base.entity,
-        role=base.role,
-        source_id=base.source_id,
-        revision=revision,
-        doc_number=base.doc_number,
-        source_key=base.source_key,
-        order_key=base.order_key,
+    draft = change_of(
+        base,
+        row,
+        "update",
+        revision,
         document=plan.draft(document, rendered).document,
         document_sha=plan.document_sha(document),
-        amount=document.total,
-        currency=document.currency,
+        money=(document.total, document.currency),
         body=updated_body(row, rendered),
-        target_id=base.qbo_id,
-        target_key=base.key,
-        sync_token=str(row.get("SyncToken", "")),
-        echoed_sha=echo.content_sha(row),
     )
     write_down(worker, draft)
     result.keys.append(draft.key)
@@ -310,24 +300,48 @@ def plan_voids(worker: Worker, bases: Sequence[Intent], *, reason: str) -> Plann
 
 def _void(base: Intent, row: Row, reason: str) -> Draft:
     token = str(row.get("SyncToken", ""))
+    return change_of(
+        base,
+        row,
+        "void",
+        base.revision + 1,
+        document=json.dumps({"void": base.key, "reason": reason}, sort_keys=True),
+        document_sha="void",
+        body=canonical({"Id": base.qbo_id, "SyncToken": token, "sparse": True}),
+    )
+
+
+def change_of(
+    base: Intent,
+    row: Row,
+    operation: str,
+    revision: int,
+    *,
+    document: str,
+    document_sha: str,
+    body: bytes,
+    money: tuple[Decimal, str] | None = None,
+) -> Draft:
+    """The write that changes what ``base`` wrote and QuickBooks holds as ``row``; ``money`` is its new total."""
+    amount, currency = money or (Decimal(0), base.currency)
     return Draft(
-        key=f"{base.source_key}|{base.revision + 1}",
-        operation="void",
+        key=f"{base.source_key}|{revision}",
+        operation=operation,
         entity=base.entity,
         role=base.role,
         source_id=base.source_id,
-        revision=base.revision + 1,
+        revision=revision,
         doc_number=base.doc_number,
         source_key=base.source_key,
         order_key=base.order_key,
-        document=json.dumps({"void": base.key, "reason": reason}, sort_keys=True),
-        document_sha="void",
-        amount=Decimal(0),
-        currency=base.currency,
-        body=canonical({"Id": base.qbo_id, "SyncToken": token, "sparse": True}),
+        document=document,
+        document_sha=document_sha,
+        amount=amount,
+        currency=currency,
+        body=body,
         target_id=base.qbo_id,
         target_key=base.key,
-        sync_token=token,
+        sync_token=str(row.get("SyncToken", "")),
         echoed_sha=echo.content_sha(row),
     )
 

@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from ps_qb_pipeline.accounting.documents import Customer, Item, to_json
 from ps_qb_pipeline.errors import PipelineError
-from ps_qb_pipeline.posting import echo, plan
-from ps_qb_pipeline.posting.changing import STALE, read_many, write_down
+from ps_qb_pipeline.posting import plan
+from ps_qb_pipeline.posting.changing import STALE, change_of, read_many, write_down
 from ps_qb_pipeline.posting.driving import drive
 from ps_qb_pipeline.posting.ports import NamesPort, Rendering, Row
 from ps_qb_pipeline.posting.settling import address_of
@@ -353,25 +353,14 @@ def _reactivation(closed: Intent, row: Row, revision: int) -> Draft:
     # QuickBooks marks the names of what is not in use.
     name = "DisplayName" if closed.entity == "Customer" else "Name"
     plain = str(row.get(name, "")).removesuffix(" (deleted)")
-    return Draft(
-        key=f"{closed.source_key}|{revision}",
-        operation="update",
-        entity=closed.entity,
-        role=closed.role,
-        source_id=closed.source_id,
-        revision=revision,
-        doc_number=None,
-        source_key=closed.source_key,
-        order_key="",
+    return change_of(
+        closed,
+        row,
+        "update",
+        revision,
         document=closed.document,
         document_sha=closed.document_sha,
-        amount=Decimal(0),
-        currency=closed.currency,
         body=canonical({**head, "sparse": True, "Active": True, name: plain}),
-        target_id=closed.qbo_id,
-        target_key=closed.key,
-        sync_token=token,
-        echoed_sha=echo.content_sha(row),
     )
 
 
