@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -36,6 +37,9 @@ TESTS = "tests"
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MATERIALIZED = ("view", "table", "incremental")
+
+AT_ONCE = 2
+"""Models made at the same time where all are made anew. More would need more memory than they save time."""
 
 _PROOF = "recon.conservation"
 """Every row and every cent in exactly one class: what following must not break."""
@@ -221,7 +225,10 @@ def run_models(
     to what has changed since, where that is sure to give the same; without, everything is made anew, as it
     is when the proof does not hold afterwards.
     """
-    return list(iterate_models(con, models, select=select, variables=variables, follow=follow))
+    models = models if models is not None else load_models()
+    made = iterate_models(con, models, select=select, variables=variables, follow=follow)
+    place = {name: number for number, name in enumerate(models)}
+    return sorted(made, key=lambda run: place[run.name])
 
 
 def iterate_models(
@@ -234,22 +241,29 @@ def iterate_models(
 ) -> Iterator[ModelRun]:
     """As ``run_models``, one result as soon as its model is made."""
     models = models if models is not None else load_models()
-    for name, value in (variables or {}).items():
-        con.execute(f'set variable "{name}" = $value', {"value": value})
+    _set_variables(con, variables)
     chosen = _selected(models, select)
     incremental.supersede(con, models)
     kinds = _relations(con)
     names = {model.name for model in chosen if model.schema in partial.FOLLOWING}
     if not follow:
         partial.forget(con, names)
+    layers = [model for model in chosen if model.name in names]
     for model in chosen:
-        # What follows is looked at when everything before it is there.
-        if not follow or model.name not in names:
+        if model.name not in names:
             yield _run(con, model, kinds.get(model.name))
-    if follow and names:
+    if not follow:
+        yield from _side_by_side(con, layers, kinds, variables)
+    elif layers:
+        # What follows is looked at when everything before it is there.
         with partial.following(con, models, names, variables or {}) as bringing:
-            for model in chosen:
-                if model.name in names:
+            if bringing.anew:
+                for run in _side_by_side(con, layers, kinds, variables):
+                    bringing.made_anew(models[run.name], None)
+                    bringing.done(models[run.name])
+                    yield run
+            else:
+                for model in layers:
                     yield _run(con, model, kinds.get(model.name), bringing)
         if _PROOF in names and scalar(con, f"select count(*) from {_PROOF} where not holds"):
             # Whatever the cause: figures that do not add up are not followed any further.
@@ -286,6 +300,46 @@ def _run(
         raise StorageError(f"{model.path}: {str(error).strip()}", model=model.name) from error
     columns = {row[0]: row[1] for row in con.execute(f"describe {model.name}").fetchall()}
     return ModelRun(model.name, rows, time.perf_counter() - started, columns, anew)
+
+
+def _side_by_side(
+    con: duckdb.DuckDBPyConnection,
+    chosen: Sequence[Model],
+    kinds: Mapping[str, str],
+    variables: Mapping[str, object] | None,
+) -> Iterator[ModelRun]:
+    """Makes models anew, each as soon as what it reads is there: one alone seldom keeps all cores busy."""
+    waiting = {model.name: model for model in chosen}
+    for schema in sorted({model.schema for model in chosen}):
+        con.execute(f'create schema if not exists "{schema}"')
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        under_way: set[Future[ModelRun]] = set()
+        unmade = set(waiting)
+        while waiting or under_way:
+            ready = [model for model in waiting.values() if not model.reads & unmade]
+            for model in ready[: AT_ONCE - len(under_way)]:
+                del waiting[model.name]
+                under_way.add(pool.submit(_run_beside, con, model, kinds.get(model.name), variables))
+            ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for run in (future.result() for future in ended):
+                unmade.remove(run.name)
+                yield run
+
+
+def _run_beside(
+    con: duckdb.DuckDBPyConnection,
+    model: Model,
+    present: str | None,
+    variables: Mapping[str, object] | None,
+) -> ModelRun:
+    with con.cursor() as beside:
+        _set_variables(beside, variables)
+        return _run(beside, model, present)
+
+
+def _set_variables(con: duckdb.DuckDBPyConnection, variables: Mapping[str, object] | None) -> None:
+    for name, value in (variables or {}).items():
+        con.execute(f'set variable "{name}" = $value', {"value": value})
 
 
 def _make(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> None:

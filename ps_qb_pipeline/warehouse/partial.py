@@ -112,6 +112,8 @@ class Following:
         }
         self._read = self._closure()
         self._made = self._last_made()
+        self.anew = False
+        """Whether nothing of the layer can be followed."""
 
     # -- what became of what ---------------------------------------------------------------------
 
@@ -131,6 +133,7 @@ class Following:
             self._take_in()
         else:
             self._go_on()
+        self.anew = self._nothing_to_follow(chosen)
         self._con.execute(
             f"delete from {_MADE} where relation in (select unnest($chosen::varchar[]))",
             {"chosen": sorted(chosen)},
@@ -219,16 +222,24 @@ class Following:
         found = {self._states.get(name, CHANGED) for name in names if name not in _NOTED}
         return next((state for state in (CHANGED, PART, TOUCHED) if state in found), SAME)
 
+    def _nothing_to_follow(self, chosen: set[str]) -> bool:
+        if all(self._states.get(name, CHANGED) == CHANGED for name in NARROWED):
+            return True
+        return not any(self._fits(self._models[name]) for name in chosen)
+
+    def _fits(self, model: Model) -> bool:
+        """Whether a model was made by the same SELECT on the same day, from the batch before."""
+        return self._made.get(model.name) == (self._version(model), self._batch - 1)
+
     # -- one model -------------------------------------------------------------------------------
 
     def bring(self, model: Model) -> bool:
         """Brings a model up to date without making it anew; False when it has to be made anew."""
-        last = self._made.get(model.name)
         inputs = {name: self._states.get(name, CHANGED) for name in model.reads - _NOTED}
         if model.materialized == "view":
             self._states[model.name] = self._worst(model.reads)
             return False
-        fit = last == (self._version(model), self._batch - 1)
+        fit = self._fits(model)
         if fit and set(inputs.values()) <= {SAME}:
             self._states[model.name] = SAME
             return True
@@ -241,7 +252,9 @@ class Following:
 
     def made_anew(self, model: Model, before: str | None) -> None:
         """Takes note that a model was made anew; ``before`` is what ``content`` said of it."""
-        if model.materialized != "view":
+        if model.materialized == "view":
+            self._states[model.name] = self._worst(model.reads)
+        else:
             same = before is not None and before == self.content(model)
             self._states[model.name] = TOUCHED if same else CHANGED
 
@@ -423,17 +436,21 @@ def following(
     chosen: set[str],
     variables: Mapping[str, object],
 ) -> Iterator[Following]:
-    """A bringing up to date of ``chosen``, in one transaction."""
+    """A bringing up to date of ``chosen``, in one transaction; where all are made anew, each is one of its own."""
+    follow = Following(con, models, variables)
     con.execute("begin")
     try:
-        follow = Following(con, models, variables)
         follow.begin(chosen)
-        yield follow
-        follow.end()
+        if not follow.anew:
+            yield follow
+            follow.end()
     except BaseException:
         con.execute("rollback")
         raise
     con.execute("commit")
+    if follow.anew:
+        yield follow
+        follow.end()
 
 
 def forget(con: duckdb.DuckDBPyConnection, names: set[str]) -> None:

@@ -145,13 +145,13 @@ def _connect(path: Path, *, read_only: bool, memory_limit: str) -> duckdb.DuckDB
         raise StorageError(f"{path} cannot be opened: {_first_line(error)}; {_WAY_OUT}") from error
     except duckdb.Error as error:
         raise StorageError(f"{path} is not a usable warehouse: {_first_line(error)}; {_WAY_OUT}") from error
-    # Times are stored with their offset and shown in one zone, whatever the machine is set to.
-    connection.execute("set timezone = 'UTC'")
-    connection.execute("set preserve_insertion_order = false")
+    # For cursors of the connection too. Times are stored with their offset and shown in one zone.
+    connection.execute("set global timezone = 'UTC'")
+    connection.execute("set global preserve_insertion_order = false")
     # A few thousand wanted rows are looked up column by column, instead of reading all columns of all rows.
-    connection.execute("set dynamic_or_filter_threshold = 10000")
+    connection.execute("set global dynamic_or_filter_threshold = 10000")
     # Looking for the best way to store keys that repeat nowhere takes longer than everything else in writing.
-    connection.execute("set disabled_compression_methods = 'zstd,fsst,dict_fsst'")
+    connection.execute("set global disabled_compression_methods = 'zstd,fsst,dict_fsst'")
     return connection
 
 
