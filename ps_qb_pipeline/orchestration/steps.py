@@ -144,7 +144,8 @@ def make_models(runtime: Runtime, wanted: Sequence[models.Model], contracts: Seq
         )
         for run in made_now:
             made.shown[run.name] = metadata.model_metadata(con, chosen[run.name], run)
-        made.outcomes = sql_engine.evaluate(con, [rule for contract in contracts for rule in contract.rules])
+        rules = [rule for contract in contracts for rule in contract.rules]
+        made.outcomes = sql_engine.evaluate(con, rules, side_by_side=True)
     return made
 
 

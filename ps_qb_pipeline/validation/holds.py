@@ -59,7 +59,7 @@ def gate(
     if references is not None:
         return _gate_part(con, contracts, now, references)
     rules = [rule for contract in contracts.values() for rule in contract.rules]
-    outcomes = sql_engine.evaluate(con, rules)
+    outcomes = sql_engine.evaluate(con, rules, side_by_side=True)
     write_holds(con, contracts, outcomes, now=now)
     return Gate(tuple(outcomes), held_orders(con))
 

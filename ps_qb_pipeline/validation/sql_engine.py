@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -20,14 +21,32 @@ from ps_qb_pipeline.validation.outcomes import SHOWN, Outcome
 from ps_qb_pipeline.validation.rules import Rule
 from ps_qb_pipeline.warehouse.session import scalar
 
+AT_ONCE = 2
+"""Tables looked at at the same time: one alone seldom keeps all cores busy."""
 
-def evaluate(con: duckdb.DuckDBPyConnection, rules: Sequence[Rule]) -> list[Outcome]:
-    """The outcome of every rule, in the order given. Bad rows and broken rules never raise."""
-    by_rule: dict[tuple[str, str], Outcome] = {}
-    for table, group in groupby(sorted(rules, key=lambda rule: rule.table), key=lambda rule: rule.table):
-        for outcome in _table(con, table, list(group)):
-            by_rule[table, outcome.rule.name] = outcome
+
+def evaluate(
+    con: duckdb.DuckDBPyConnection, rules: Sequence[Rule], *, side_by_side: bool = False
+) -> list[Outcome]:
+    """The outcome of every rule, in the order given. Bad rows and broken rules never raise.
+
+    With ``side_by_side`` two tables are looked at at a time, by cursors of the connection: what is temporary
+    or not committed, they do not see.
+    """
+    ordered = sorted(rules, key=lambda rule: rule.table)
+    tables = [(table, list(group)) for table, group in groupby(ordered, key=lambda rule: rule.table)]
+    if side_by_side:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = list(pool.map(lambda one: _beside(con, *one), tables))
+    else:
+        found = [_table(con, table, group) for table, group in tables]
+    by_rule = {(outcome.rule.table, outcome.rule.name): outcome for group in found for outcome in group}
     return [by_rule[rule.table, rule.name] for rule in rules]
+
+
+def _beside(con: duckdb.DuckDBPyConnection, table: str, rules: list[Rule]) -> list[Outcome]:
+    with con.cursor() as cursor:
+        return _table(cursor, table, rules)
 
 
 def failing(rule: Rule) -> str:
