@@ -10,44 +10,18 @@ accounts as (
     from staging.quickbooks_accounts
 ),
 
--- What we wrote, and as what: payouts and their fees go out of an account like refunds do.
-documents as (
-    select
-        *,
-        cast(date_trunc('month', txn_date) as date) as month,
-        case
-            when document_key is null and stem is null then 'others'
-            when split_part(coalesce(document_key, stem), '|', 2) = 'fee' then 'fees'
-            when split_part(coalesce(document_key, stem), '|', 2) in ('payout', 'exchange')
-                then 'payouts'
-            else 'customers'
-        end as purpose
-    from recon.books_claims
-    where live
-),
-
-pairs as (
-    select
-        pairs.currency,
-        cast(date_trunc('month', pairs.txn_date) as date) as month,
-        pairs.measure,
-        pairs.total,
-        pairs.books_entity,
-        pairs.books_id,
-        pairs.live,
-        pairs.held,
-        pairs.deposit_to as account
-    from recon.pairs as pairs
-    where pairs.deposit_to <> ''
+moves as (
+    select * from recon.account_moves
 ),
 
 ours as (
     select distinct
         accounts.id as account_id,
-        pairs.account,
+        moves.account,
         accounts.current_balance
-    from pairs
+    from moves
     inner join accounts using (account)
+    where moves.side = 'expected'
 ),
 
 expected as (
@@ -55,60 +29,25 @@ expected as (
         account,
         currency,
         month,
-        sum(if(measure = 'refunds', 0, total)) as expected_in,
-        sum(if(measure = 'refunds', total, 0)) as expected_out
-    from pairs
-    where not held
-    group by all
-),
-
-moves as (
-    select
-        ours.account,
-        documents.currency,
-        documents.month,
-        documents.purpose,
-        if(documents.entity in ('RefundReceipt', 'CreditMemo'), -documents.total, documents.total)
-            as amount
-    from documents
-    inner join ours on documents.deposit_to_id = ours.account_id
-    union all by name
-    select
-        ours.account,
-        documents.currency,
-        documents.month,
-        documents.purpose,
-        -documents.total as amount
-    from documents
-    inner join ours on documents.from_account_id = ours.account_id
-    union all by name
-    select
-        ours.account,
-        documents.currency,
-        documents.month,
-        documents.purpose,
-        case
-            when lines.posting_type = 'Credit' then -lines.amount
-            when documents.entity in ('Deposit', 'VendorCredit') then -lines.amount
-            else lines.amount
-        end as amount
-    from documents
-    inner join staging.quickbooks_document_lines as lines using (entity, id)
-    inner join ours on lines.account_id = ours.account_id
-    where lines.entity in ('JournalEntry', 'Deposit', 'Purchase', 'Bill', 'VendorCredit')
+        expected_in,
+        expected_out
+    from moves
+    where side = 'expected' and not held
 ),
 
 actual as (
     select
-        account,
-        currency,
-        month,
-        sum(if(purpose = 'customers' and amount > 0, amount, 0)) as received,
-        sum(if(purpose = 'customers' and amount < 0, -amount, 0)) as returned,
-        sum(if(purpose = 'fees', -amount, 0)) as fees,
-        sum(if(purpose = 'payouts', -amount, 0)) as payouts,
-        sum(if(purpose = 'others', amount, 0)) as others
+        ours.account,
+        moves.currency,
+        moves.month,
+        sum(moves.received) as received,
+        sum(moves.returned) as returned,
+        sum(moves.fees) as fees,
+        sum(moves.payouts) as payouts,
+        sum(moves.others) as others
     from moves
+    inner join ours on moves.account = ours.account_id
+    where moves.side = 'books'
     group by all
 ),
 

@@ -2,64 +2,37 @@
 -- Grain: one row per currency, month, country, tax code and rate in percent.
 with
 
-countries as (
-    select
-        addresses.id,
-        countries.iso_code
-    from staging.prestashop_addresses as addresses
-    inner join staging.prestashop_countries as countries on addresses.id_country = countries.id
-),
-
-orders as (
-    select
-        orders.id,
-        countries.iso_code as country
-    from staging.prestashop_orders as orders
-    inner join countries on orders.id_address_delivery = countries.id
-),
-
-documents as (
-    select
-        pairs.key,
-        pairs.currency,
-        cast(date_trunc('month', pairs.txn_date) as date) as month,
-        coalesce(orders.country, '') as country,
-        if(pairs.measure = 'refunds', -1, 1) as sign,
-        pairs.live
-    from recon.pairs as pairs
-    left join orders on pairs.order_id = orders.id
-    where pairs.measure in ('sales', 'refunds') and not pairs.held
+summed as (
+    select * from recon.taxes_summed
 ),
 
 meant as (
     select
-        documents.currency,
-        documents.month,
-        documents.country,
-        taxes.code,
-        cast(taxes.rate as decimal(9, 4)) as rate,
-        count(*) as documents,
-        sum(documents.sign * taxes.base) as expected_base,
-        sum(documents.sign * taxes.amount) as expected_tax,
-        sum(if(documents.live, documents.sign * taxes.base, 0)) as live_base,
-        sum(if(documents.live, documents.sign * taxes.amount, 0)) as live_tax
-    from ledger.taxes as taxes
-    inner join documents on taxes.document_key = documents.key
-    group by all
+        currency,
+        month,
+        country,
+        code,
+        rate,
+        parts as documents,
+        base as expected_base,
+        tax as expected_tax,
+        live_base,
+        live_tax
+    from summed
+    where not moved
 ),
 
 -- What differs in documents that are there, by the same dimensions; the code is not known there.
 moved as (
     select
-        documents.currency,
-        documents.month,
-        documents.country,
-        tax_pairs.rate,
-        sum(documents.sign * (tax_pairs.actual_base - tax_pairs.expected_base)) as base,
-        sum(documents.sign * tax_pairs.difference) as tax
-    from recon.tax_pairs as tax_pairs
-    inner join documents on tax_pairs.document_key = documents.key
-    group by all
+        currency,
+        month,
+        country,
+        rate,
+        base,
+        tax
+    from summed
+    where moved
 ),
 
 numbered as (

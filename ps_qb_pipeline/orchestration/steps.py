@@ -49,7 +49,7 @@ from ps_qb_pipeline.state.cursors import Cursors
 from ps_qb_pipeline.state.database import reading
 from ps_qb_pipeline.state.inbox import Inbox
 from ps_qb_pipeline.statements import approvals
-from ps_qb_pipeline.validation import holds, sql_engine
+from ps_qb_pipeline.validation import followed, holds
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Contract
 from ps_qb_pipeline.warehouse import amendments, ledger, models, news, tables
@@ -144,8 +144,7 @@ def make_models(runtime: Runtime, wanted: Sequence[models.Model], contracts: Seq
         )
         for run in made_now:
             made.shown[run.name] = metadata.model_metadata(con, chosen[run.name], run)
-        rules = [rule for contract in contracts for rule in contract.rules]
-        made.outcomes = sql_engine.evaluate(con, rules, side_by_side=True)
+        made.outcomes = followed.evaluate(con, [rule for contract in contracts for rule in contract.rules])
     return made
 
 

@@ -104,6 +104,18 @@ class Model:
         return found
 
     @property
+    def heeds(self) -> Mapping[str, Sequence[str]]:
+        """Of views of one raw table that change often, the columns that the model is made of."""
+        found: Mapping[str, Sequence[str]] = self.contract.get("heeds") or {}
+        return found
+
+    @property
+    def unites(self) -> Mapping[str, Sequence[str]]:
+        """Large tables, and the columns of them, over whose rows the model is a union: each says what it says alone."""
+        found: Mapping[str, Sequence[str]] = self.contract.get("unites") or {}
+        return found
+
+    @property
     def description(self) -> str:
         """What the relation holds, ending in its grain."""
         text = " ".join(str(self.contract.get("description", "")).split())

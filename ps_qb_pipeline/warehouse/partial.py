@@ -12,8 +12,8 @@ What does not: the sets (``news``) and making a model anew (``models``). Wheneve
 is what making anew would give (another SELECT, another day, a change in what all rows share, a run that died,
 a layer made out of turn), a model is made anew, and with it whatever reads it.
 
-A layer is brought up to date in one transaction. The copies of the first layer's rows, before and after, stay in
-the schema ``news`` for the layers that follow in steps of their own.
+A layer is brought up to date in one transaction. The copies stay in the schema ``news`` for the layers that follow
+in steps of their own, and for the rules about what was made again.
 """
 
 # ruff: noqa: S608  (relations are named after our own files)
@@ -21,7 +21,7 @@ the schema ``news`` for the layers that follow in steps of their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ SAME, TOUCHED, PART, CHANGED = "same", "touched", "part", "changed"
 _MADE = "runner.made"
 _SEEN = "runner.seen"
 _BATCH = "runner.batch"
+_BECAME = "runner.became"
 _PASSING = frozenset(
     {
         "fetched_at", "hash", "created_at", "updated_at", "date_add", "date_upd", "sync_token", "balance",
@@ -68,30 +69,46 @@ NARROWED: Mapping[str, tuple[str, ...]] = {
         "source_type = 'slip' and source_id in (select id from news.slips)",
     ),
     "ledger.findings": (f"order_id in {_ORDERS}", f"document_key in {_KEYS}", "order_id = 0"),
-    "ledger.items": ("key in (select item from narrowed_ledger_lines)",),
+    "ledger.items": ("key in (select item from news.narrowed_ledger_lines)",),
     "validation.holds": (f"order_id in {_ORDERS}",),
     "control.intents": (
         f"qbo_id in {_BOOKS}",
-        "source_id in (select source_id from narrowed_ledger_documents)",
+        "source_id in (select source_id from news.narrowed_ledger_documents)",
     ),
-    "control.identities": ("kind = 'Item'", "key in (select customer_key from narrowed_ledger_documents)"),
+    "control.identities": (
+        "kind = 'Item'",
+        "key in (select customer_key from news.narrowed_ledger_documents)",
+    ),
     "raw.prestashop_orders": (f"id in {_ORDERS}",),
     "raw.prestashop_order_details": (f"id_order in {_ORDERS}",),
     "raw.prestashop_order_cart_rules": (f"id_order in {_ORDERS}",),
     "raw.prestashop_order_invoices": (f"id_order in {_ORDERS}",),
     "raw.prestashop_order_slip": ("id in (select id from news.slips)",),
     "raw.prestashop_order_payments": ("id in (select id from news.payments)",),
-    "raw.prestashop_addresses": ("id in (select id_address_delivery from narrowed_raw_prestashop_orders)",),
-    "raw.prestashop_products": (
-        "id in (select product_id from narrowed_ledger_lines union all select id from news.products)",
+    "raw.prestashop_addresses": (
+        "id in (select id_address_delivery from news.narrowed_raw_prestashop_orders)",
     ),
-    "raw.prestashop_combinations": ("id in (select product_attribute_id from narrowed_ledger_lines)",),
-    **{f"raw.quickbooks_{table}": (f"id in {_BOOKS}",) for table in news.BOOKED.values()},
-    "raw.quickbooks_customers": ("display_name in (select customer_name from narrowed_ledger_documents)",),
+    "raw.prestashop_products": (
+        "id in (select product_id from news.narrowed_ledger_lines union all select id from news.products)",
+    ),
+    "raw.prestashop_combinations": ("id in (select product_attribute_id from news.narrowed_ledger_lines)",),
+    **{f"raw.quickbooks_{table}": () for table in news.BOOKED.values()},
+    "raw.quickbooks_customers": (
+        "display_name in (select customer_name from news.narrowed_ledger_documents)",
+    ),
 }
-"""Relation to the conditions of its rows that belong to the sets; later ones may read the earlier copies."""
+"""Relation to the conditions of its rows that belong to the sets; later ones may read the earlier copies.
 
-_NOTED = frozenset({"raw.superseded", "raw.last_known"})
+The books' documents have none: ``news`` has copied them already.
+"""
+
+_SAMPLE = 50_000
+"""So many rows of a large table are asked for what they all say."""
+
+_NOTING = "control.identities"
+"""A table that nobody writes without noting every key that has changed."""
+
+NOTED = frozenset({"raw.superseded", "raw.last_known"})
 """Kept up by every landing; whoever reads them reads what landed too."""
 
 
@@ -107,11 +124,12 @@ class Following:
         self._states: dict[str, str] = {}
         self._copies: set[tuple[str, str]] = set()
         self._kept: set[tuple[str, str]] = set()
-        self._read_by_rows = {
-            name for model in models.values() if model.materialized == "incremental" for name in model.reads
-        }
         self._read = self._closure()
         self._made = self._last_made()
+        self._read_to: Mapping[str, int] = {}
+        self._became: Mapping[str, tuple[int, int | None]] = {}
+        self._done: list[Model] = []
+        self._columns = columns_of(con, FOLLOWING)
         self.anew = False
         """Whether nothing of the layer can be followed."""
 
@@ -126,6 +144,7 @@ class Following:
             f"create table if not exists {_MADE} (relation varchar, version varchar, batch bigint)",
             f"create table if not exists {_SEEN} (relation varchar, seen varchar)",
             f"create table if not exists {_BATCH} (batch bigint, states json)",
+            f"create table if not exists {_BECAME} (relation varchar, changed bigint, earlier bigint)",
         ):
             self._con.execute(sql)
         self._batch = scalar(self._con, f"select max(batch) from {_BATCH}")
@@ -134,38 +153,38 @@ class Following:
         else:
             self._go_on()
         self.anew = self._nothing_to_follow(chosen)
-        self._con.execute(
-            f"delete from {_MADE} where relation in (select unnest($chosen::varchar[]))",
-            {"chosen": sorted(chosen)},
-        )
+        self._became = changes(self._con)
+        forget(self._con, chosen)
 
     def _last_made(self) -> dict[str, tuple[str, int]]:
-        present = scalar(
-            self._con,
-            "select count(*) from information_schema.tables"
-            " where table_schema = 'runner' and table_name = 'made' and table_catalog = current_database()",
-        )
-        rows = (
-            self._con.execute(f"select relation, version, batch from {_MADE}").fetchall() if present else []
-        )
+        if not _present(self._con, _MADE):
+            return {}
+        rows = self._con.execute(f"select relation, version, batch from {_MADE}").fetchall()
         return {name: (version, batch) for name, version, batch in rows}
 
     def _take_in(self) -> None:
         seen = dict(self._con.execute(f"select relation, seen from {_SEEN}").fetchall())
-        sources = sorted({name for name in self._sources() if name.startswith("raw.")} - _NOTED)
+        sources = sorted({name for name in self._sources() if name.startswith("raw.")} - NOTED)
         now = {name: scalar(self._con, f"select max(landing_id) from {name}") for name in sources}
         read_to = {name: int(seen[name]) for name in now if name in seen}
+        noted = {
+            row[0] for row in self._con.execute(f"select distinct relation from {news.CHANGED}").fetchall()
+        }
         self._con.execute("drop schema news cascade; create schema news")
         known = read_to.keys() == now.keys() and news.gather(self._con, read_to, now)
         self._batch += 1
+        self._read_to = read_to if known else {}
         part = CHANGED if not known else PART if news.any_found(self._con) else SAME
         for name, last in now.items():
-            if name in NARROWED:
-                self._states[name] = part
+            if known and last == read_to[name]:
+                self._states[name] = SAME
             else:
-                self._states[name] = SAME if known and last == read_to[name] else TOUCHED
-        for name in self._sources() - now.keys() - _NOTED:
-            self._states[name] = part if name in NARROWED else self._compared(name, seen, known=known)
+                self._states[name] = part if name in NARROWED else TOUCHED
+        for name in self._sources() - now.keys() - NOTED:
+            if known and name == _NOTING and name not in noted:
+                self._states[name] = SAME
+            else:
+                self._states[name] = part if name in NARROWED else self._compared(name, seen, known=known)
         for name in self._models:  # each after what it reads
             if name in self._read and name not in self._states:
                 worst = self._worst(self._models[name].reads)
@@ -175,13 +194,17 @@ class Following:
         self._con.executemany(f"insert into {_SEEN} values (?, ?)", sorted(dict(rows).items()))
         self._con.execute(f"delete from {news.CHANGED}")
         self._remember_batch()
+        self._find_kept()
 
     def _go_on(self) -> None:
         row = self._con.execute(f"select states from {_BATCH}").fetchone()
         if row:
             self._states = json.loads(row[0])
+        self._find_kept()
+
+    def _find_kept(self) -> None:
         rows = self._con.execute(
-            "select table_name from information_schema.tables where table_schema = 'news'"
+            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'news'"
         )
         self._kept = {(name.partition("_")[2], name.partition("_")[0]) for (name,) in rows.fetchall()}
 
@@ -219,7 +242,7 @@ class Following:
         return SAME if len(lasting) == len(columns) else TOUCHED
 
     def _worst(self, names: frozenset[str] | set[str]) -> str:
-        found = {self._states.get(name, CHANGED) for name in names if name not in _NOTED}
+        found = {self._states.get(name, CHANGED) for name in names if name not in NOTED}
         return next((state for state in (CHANGED, PART, TOUCHED) if state in found), SAME)
 
     def _nothing_to_follow(self, chosen: set[str]) -> bool:
@@ -235,12 +258,17 @@ class Following:
 
     def bring(self, model: Model) -> bool:
         """Brings a model up to date without making it anew; False when it has to be made anew."""
-        inputs = {name: self._states.get(name, CHANGED) for name in model.reads - _NOTED}
+        inputs = {name: self._states.get(name, CHANGED) for name in model.reads - NOTED}
         if model.materialized == "view":
-            self._states[model.name] = self._worst(model.reads)
+            self._states[model.name] = self._worst(model.reads - model.whole)
+            if model.rows and self._states[model.name] == PART:
+                self._make_rows(model)
             return False
         fit = self._fits(model)
         if fit and set(inputs.values()) <= {SAME}:
+            self._states[model.name] = SAME
+            return True
+        if fit and (self._heeds_nothing(model) or self._says_the_same(model)):
             self._states[model.name] = SAME
             return True
         if not fit or model.materialized != "incremental":
@@ -250,21 +278,56 @@ class Following:
         (self._bring_sums if model.sums else self._bring_rows)(model)
         return True
 
+    def _heeds_nothing(self, model: Model) -> bool:
+        """Whether all that has changed is in columns that a model does not look at."""
+        changed = {name for name in model.reads - NOTED if self._states.get(name, CHANGED) != SAME}
+        if not changed or not changed <= model.heeds.keys():
+            return False
+        for view in changed:
+            (source,) = self._models[view].reads - NOTED
+            if source not in self._read_to or scalar(
+                self._con,
+                f"select count(*) from ({news.differing(source, model.heeds[view], self._read_to[source])})",
+            ):
+                return False
+        return True
+
+    def _says_the_same(self, model: Model) -> bool:
+        """Whether a model whose rows are a union over those of large tables is sure to say what it said.
+
+        What the rows of the sets and a part of the others say together is then exactly what the model says: so
+        nothing has come in, and nothing that was there has lost its last witness.
+        """
+        inputs = {name: self._states.get(name, CHANGED) for name in model.reads - NOTED}
+        if any(
+            state == CHANGED or (state != SAME and name not in model.unites) for name, state in inputs.items()
+        ):
+            return False
+        if not model.unites:
+            return False
+        instead = {}
+        for name, columns in model.unites.items():
+            said = ", ".join(columns)
+            instead[name] = f"sampled_{name.replace('.', '_')}"
+            self._con.execute(
+                f"create or replace temp table {instead[name]} as (select {said} from {name} limit {_SAMPLE})"
+                f" union all select {said} from {self._narrowed(name)}"
+            )
+        self._con.execute(f"create or replace temp table said_now as {reading(model.sql, instead)}")
+        columns = ", ".join(f'"{column}"' for column in self._columns[model.name])
+        return not scalar(self._con, _differ(model.name, "said_now", columns))
+
     def made_anew(self, model: Model, before: str | None) -> None:
         """Takes note that a model was made anew; ``before`` is what ``content`` said of it."""
         if model.materialized == "view":
             self._states[model.name] = self._worst(model.reads)
         else:
             same = before is not None and before == self.content(model)
-            self._states[model.name] = TOUCHED if same else CHANGED
+            self._states[model.name] = SAME if same else CHANGED
 
     def content(self, model: Model) -> str | None:
-        """What a table holds, in short, where it matters to rows made of it; None where it does not."""
-        if (
-            model.materialized != "table"
-            or model.name not in self._read_by_rows
-            or model.name not in self._made
-        ):
+        """What a table that is always made anew holds, in short; None of what is followed, which may be large."""
+        if model.materialized != "table" or model.name not in self._made:
             return None
         ((count, content),) = self._con.execute(
             f"select count(*), sum(hash(made)) from {model.name} as made"
@@ -272,14 +335,37 @@ class Following:
         return f"{count} {content}"
 
     def done(self, model: Model) -> None:
-        """Takes note that a model is up to date."""
-        self._con.execute(
-            f"insert into {_MADE} values (?, ?, ?)", [model.name, self._version(model), self._batch]
-        )
+        """Takes note that a model will be up to date when the layer is."""
+        self._done.append(model)
 
     def end(self) -> None:
-        """Leaves what became of the models to the layers that follow."""
+        """Takes note of what is up to date, and leaves what became of it to the layers that follow."""
         self._remember_batch()
+        became = [self._changed(model) for model in self._done]
+        self._con.execute(
+            f"insert into {_BECAME} select unnest($names::varchar[]), unnest($changed::bigint[]), unnest($earlier::bigint[])",
+            {
+                "names": [model.name for model in self._done],
+                "changed": [changed for changed, _ in became],
+                "earlier": [earlier for _, earlier in became],
+            },
+        )
+        self._con.execute(
+            f"insert into {_MADE} select unnest($names::varchar[]), unnest($versions::varchar[]), $batch",
+            {
+                "names": [model.name for model in self._done],
+                "versions": [self._version(model) for model in self._done],
+                "batch": self._batch,
+            },
+        )
+
+    def _changed(self, model: Model) -> tuple[int, int | None]:
+        """As ``changes`` tells it."""
+        before = self._became.get(model.name)
+        state = self._states[model.name]
+        if state == SAME and before:
+            return before
+        return self._batch, before[0] if before and state == PART and model.rows else None
 
     def _version(self, model: Model) -> str:
         # Everything is made anew once a day: what counts days then, and a mistake of this way lives no longer.
@@ -289,55 +375,48 @@ class Following:
     def _bring_rows(self, model: Model) -> None:
         con, name = self._con, model.name
         before, after = self._copy_before(name), self._name(name, "after")
-        made = reading(model.sql, self._instead(model))
-        con.execute(
-            f"create or replace table {after} as select * from ({made}\n) as made where {_any(model.rows)}"
-        )
-        self._copies.add((name, "after"))
-        columns = ", ".join(f'"{row[0]}"' for row in con.execute(f"describe {after}").fetchall())
-        differing = scalar(
-            con,
-            f"select (select count(*) from (select {columns} from {before} except all from {after}))"
-            f" + (select count(*) from (from {after} except all select {columns} from {before}))",
-        )
+        self._make_rows(model)
+        columns = ", ".join(f'"{column}"' for column in self._columns[name])
+        differing = scalar(con, _differ(before, after, columns))
         self._states[name] = PART if differing else SAME
         if differing:
             con.execute(f"delete from {name} where rowid in (select row_number from {before})")
             con.execute(f"insert into {name} select {columns} from {after}")
 
+    def _make_rows(self, model: Model) -> None:
+        """The rows of the sets as they are now, in the copy for those that read them."""
+        made = reading(model.sql, self._instead(model))
+        self._copied(model.name, "after", f"select * from ({made}\n) as made where {_any(model.rows)}")
+
     def _bring_sums(self, model: Model) -> None:
-        con, name = self._con, model.name
-        before, after = self._copy_of_sums(model, "before"), self._copy_of_sums(model, "after")
-        kinds = {row[0]: row[1] for row in con.execute(f"describe {name}").fetchall()}
-        grain = [f'"{column}"' for column in kinds if column not in model.sums]
-        added = [
-            f'cast(sum("{column}") as {kinds[column]}) as "{column}"'
-            for column in kinds
-            if column in model.sums
-        ]
-        less = [f'-"{column}" as "{column}"' for column in kinds if column in model.sums]
+        con, name, kinds = self._con, model.name, self._columns[model.name]
+        before, after = (self._sums(model, when) for when in ("before", "after"))
+        grain = ", ".join(f'"{column}"' for column in kinds if column not in model.sums)
+        less = ", ".join(f'-"{column}" as "{column}"' for column in model.sums)
+        moved = " or ".join(f'sum("{column}") <> 0' for column in model.sums)
+        columns = ", ".join(
+            f'cast(sum("{column}") as {kind}) as "{column}"' if column in model.sums else f'"{column}"'
+            for column, kind in kinds.items()
+        )
         con.execute(
-            f"""
-            create or replace temp table summed as
-            select {", ".join([*grain, *added])}
-            from (
-                select * from {name}
-                union all by name select * from {after}
-                union all by name select {", ".join([*grain, *less])} from {before}
-            )
-            group by {", ".join(grain)}
-            having sum("{model.sums[0]}") <> 0
-            """
+            f"create or replace temp table moved as select {columns}"
+            f" from (from {after} union all by name select {grain}, {less} from {before})"
+            f" group by {grain} having {moved}"
         )
-        columns = ", ".join(f'"{column}"' for column in kinds)
-        differing = scalar(
-            con,
-            f"select (select count(*) from (from {name} except all select {columns} from summed))"
-            f" + (select count(*) from (select {columns} from summed except all from {name}))",
-        )
+        differing = scalar(con, "select count(*) from moved")
         self._states[name] = PART if differing else SAME
         if differing:
-            con.execute(f"create or replace table {name} as select {columns} from summed")
+            con.execute(
+                f"create or replace table {name} as select {columns}"
+                f" from (from {name} union all by name from moved)"
+                f' group by {grain} having sum("{model.sums[0]}") <> 0'
+            )
+
+    def _sums(self, model: Model, when: str) -> str:
+        """What the rows of the sets gave or give; kept only where other sums are made of it."""
+        if any(model.name in other.reads and other.sums for other in self._models.values()):
+            return self._copy_of_sums(model, when)
+        return f"({reading(model.sql, self._instead(model, when))}\n)"
 
     # -- copies ----------------------------------------------------------------------------------
 
@@ -345,7 +424,7 @@ class Following:
         flat = relation.replace(".", "_")
         if relation.split(".", 1)[0] in FOLLOWING:
             return f"news.{when}_{flat}"
-        return f"narrowed_{flat}"
+        return f"news.narrowed_{flat}"
 
     def _instead(self, model: Model, when: str = "after") -> dict[str, str]:
         """What a model reads instead of each relation: its copy, or for what is read whole itself."""
@@ -374,25 +453,17 @@ class Following:
         return self._copy_before(name) if when == "before" else self._copy_after(name)
 
     def _narrowed(self, name: str) -> str:
-        copy = self._name(name, "")
-        if (name, "") not in self._copies:
-            self._copies.add((name, ""))
-            for needed in NARROWED:
-                if self._name(needed, "") in " ".join(NARROWED[name]):
-                    self._narrowed(needed)
-            self._con.execute(f"create or replace temp table {copy} as {_rows(name, NARROWED[name])}")
-        return copy
+        for needed in NARROWED:
+            if self._name(needed, "narrowed") in " ".join(NARROWED[name]):
+                self._narrowed(needed)
+        return self._copied(name, "narrowed", _rows(name, NARROWED[name]))
 
     def _copy_of_view(self, model: Model) -> str | None:
         """A view over narrowed copies of what it reads; None when it reads nothing that is narrowed."""
-        copy = self._name(model.name, "")
-        if (model.name, "") not in self._copies:
-            instead = self._instead(model)
-            if not instead:
-                return None
-            self._con.execute(f"create or replace temp table {copy} as {reading(model.sql, instead)}")
-            self._copies.add((model.name, ""))
-        return copy
+        if self._has(model.name, "narrowed"):
+            return self._name(model.name, "narrowed")
+        instead = self._instead(model)
+        return self._copied(model.name, "narrowed", reading(model.sql, instead)) if instead else None
 
     def _copy_before(self, name: str) -> str:
         return self._copied(name, "before", _rows(name, self._models[name].rows, "rowid as row_number, *"))
@@ -422,11 +493,18 @@ def _any(conditions: tuple[str, ...]) -> str:
 
 
 def _rows(relation: str, conditions: tuple[str, ...], columns: str = "*") -> str:
-    """A SELECT of the rows that one of the conditions holds for, each condition looked up by itself."""
-    if len(conditions) == 1:
-        return f"select {columns} from {relation} where {conditions[0]}"
+    """A SELECT of the rows that one of the conditions holds for.
+
+    By row number: so nothing but what a condition asks for is read of all the others.
+    """
     found = " union ".join(f"select rowid from {relation} where {condition}" for condition in conditions)
     return f"select {columns} from {relation} where rowid in ({found})"
+
+
+def _differ(before: str, after: str, columns: str) -> str:
+    """A SELECT of 1 where two relations hold other rows, by their number and the sum of their hashes."""
+    said = [f"(select (count(*), sum(hash({columns}))) from {relation})" for relation in (before, after)]
+    return f"select cast({said[0]} is distinct from {said[1]} as integer)"
 
 
 @contextmanager
@@ -453,15 +531,56 @@ def following(
         follow.end()
 
 
+def columns_of(con: duckdb.DuckDBPyConnection, schemas: Collection[str]) -> dict[str, dict[str, str]]:
+    """The columns of every relation in these schemas, name to DuckDB type, asked of the catalogue at once."""
+    found: dict[str, dict[str, str]] = {}
+    for relation, column, kind in con.execute(
+        "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns()"
+        " where database_name = current_database() and list_contains($schemas, schema_name) order by column_index",
+        {"schemas": list(schemas)},
+    ).fetchall():
+        found.setdefault(relation, {})[column] = kind
+    return found
+
+
+def landed(con: duckdb.DuckDBPyConnection, names: Collection[str]) -> dict[str, int]:
+    """How far each of these raw tables has got, asked in one statement."""
+    each = " union all ".join(f"select '{name}', coalesce(max(landing_id), 0) from {name}" for name in names)
+    return dict(con.execute(each).fetchall()) if each else {}
+
+
+def changes(con: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int | None]]:
+    """Of every model that is up to date the batch that changed it last, and the one that had done so before.
+
+    The second is None unless that last batch changed nothing but the rows in ``rows_made_again``.
+    """
+    if not _present(con, _BECAME):
+        return {}
+    rows = con.execute(f"select relation, changed, earlier from {_BECAME}").fetchall()
+    return {relation: (changed, earlier) for relation, changed, earlier in rows}
+
+
+def rows_made_again(relation: str) -> str:
+    """Where the rows are that the last batch put into a model whose rows are brought up to date."""
+    return f"news.after_{relation.replace('.', '_')}"
+
+
+def _present(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return bool(
+        scalar(
+            con,
+            "select count(*) from duckdb_tables() where database_name = current_database()"
+            " and schema_name || '.' || table_name = $table",
+            {"table": table},
+        )
+    )
+
+
 def forget(con: duckdb.DuckDBPyConnection, names: set[str]) -> None:
     """Takes note that models were made out of turn: what follows them is made anew next time."""
-    present = scalar(
-        con,
-        "select count(*) from information_schema.tables"
-        " where table_schema = 'runner' and table_name = 'made' and table_catalog = current_database()",
-    )
-    if present:
-        con.execute(
-            f"delete from {_MADE} where relation in (select unnest($names::varchar[]))",
-            {"names": sorted(names)},
-        )
+    for table in (_MADE, _BECAME):
+        if _present(con, table):
+            con.execute(
+                f"delete from {table} where relation in (select unnest($names::varchar[]))",
+                {"names": sorted(names)},
+            )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ps_qb_pipeline.orchestration.landing import raw_tables
-from ps_qb_pipeline.validation import holds, sql_engine
+from ps_qb_pipeline.validation import followed, holds
 from ps_qb_pipeline.validation.rules import load_contracts
 from ps_qb_pipeline.warehouse import incremental, ledger, models
 from ps_qb_pipeline.warehouse.session import session
@@ -139,8 +139,8 @@ def _phases(path: Path, figures: dict[str, Any], prefix: str, build: Callable[[A
         "rules": rules,
         "recon": lambda con: models.run_models(con, select=["recon"], variables=VARIABLES, follow=True),
         "marts": lambda con: models.run_models(con, select=["marts"], variables=VARIABLES, follow=True),
-        "rules_after": lambda con: sql_engine.evaluate(
-            con, [rule for contract in after.values() for rule in contract.rules], side_by_side=True
+        "rules_after": lambda con: followed.evaluate(
+            con, [rule for contract in after.values() for rule in contract.rules]
         ),
     }
     with session(path, owner="bench", reason="full refresh") as con, Memory() as memory:
