@@ -184,7 +184,7 @@ at_stake as (
         source_id,
         cast(max(abs(amount)) as decimal(18, 2)) as amount
     from ledger.findings
-    where code in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT', 'ACCOUNT_DIFF')
+    where code in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT', 'ACCOUNT_DIFF', 'CUTOFF_DIFF')
     group by all
 ),
 
@@ -197,7 +197,10 @@ held as (
             when objects.class = 'SOURCE_DELETED'
                 then coalesce(objects.ledger_amount, objects.amount)
             -- The document stands in the books: at stake is by how much it no longer fits.
-            when objects.class in ('EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT', 'ACCOUNT_DIFF')
+            when
+                objects.class in (
+                    'EDIT_UNDERPAID', 'PAY_OVER', 'EDIT_CONFLICT', 'ACCOUNT_DIFF', 'CUTOFF_DIFF'
+                )
                 then coalesce(at_stake.amount, objects.amount)
             else objects.amount
         end as amount,

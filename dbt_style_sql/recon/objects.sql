@@ -154,6 +154,7 @@ books_judged as (
         case
             when not claims.live then pairs.class
             when claims.claim_no > 1 then 'DUPLICATE_IN_QBO'
+            when pairs.class = 'matched' then coalesce(pairs.waits_for, 'matched')
             else pairs.class
         end as class
     from claims

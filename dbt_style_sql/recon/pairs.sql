@@ -123,13 +123,15 @@ closed as (
     select max(book_close_date) as until from staging.quickbooks_preferences
 ),
 
--- What the shop says of the sources that each document carries.
+-- What the shop says of the sources that each document carries. One that is held counts as held; its
+-- document is what was posted for it.
 carried as (
     select
         document_key,
-        cast(sum(shop_amount) as decimal(18, 2)) as source_amount,
-        cast(sum(tax) as decimal(18, 2)) as source_tax,
-        bool_or(not in_shop) as source_gone
+        cast(sum(if(status = 'held', 0, shop_amount)) as decimal(18, 2)) as source_amount,
+        cast(sum(if(status = 'held', 0, tax)) as decimal(18, 2)) as source_tax,
+        bool_or(not in_shop) as source_gone,
+        max(if(status = 'held', reason, null)) as waits_for
     from recon.shop_objects
     where source_type in ('order', 'slip') and document_key <> ''
     group by all
@@ -277,8 +279,10 @@ compared as not materialized (
             when documents.role in ('payment', 'credit') then 0
             else coalesce(carried.source_tax, 0) - documents.total_tax
         end as restated_tax,
+        carried.waits_for,
         -- What has no source of its own (an advance, an adjustment) is explained by its role.
         case
+            when carried.waits_for is not null then carried.waits_for
             when carried.source_gone then 'SOURCE_DELETED'
             when documents.role not in ('sale', 'refund', 'summary', 'payment', 'credit')
                 then documents.role
@@ -417,6 +421,7 @@ final as (
         class,
         live,
         coalesce(class = hold_code, false) as held,
+        waits_for,
         intent_state,
         books_entity,
         books_id,

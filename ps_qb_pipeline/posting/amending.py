@@ -39,15 +39,26 @@ class Amender:
     def __call__(self, cases: Sequence[Case]) -> Answer:
         """What becomes of each case; those that may simply be rewritten are in no list."""
         answer = Answer()
-        history = self._history(cases)
+        history = self._history([case.key for case in cases])
         for case in cases:
             base = plan.standing(_own(case, history.get(plan.source_key(case.key), ()))).base
             if base is not None:
                 self._judge(case, base, _adjustments(history.get(_adjusted(case.key), ())), answer)
         return answer
 
-    def _history(self, cases: Sequence[Case]) -> Mapping[str, Sequence[Intent]]:
-        keys = [key for case in cases for key in (plan.source_key(case.key), _adjusted(case.key))]
+    def standing(self, keys: Sequence[str]) -> list[Document]:
+        """What was posted under each key, with the adjustments that were made of it since."""
+        history = self._history(keys)
+        found = []
+        for key in keys:
+            base = plan.standing(history.get(plan.source_key(key), ())).base
+            if base is not None:
+                made = _adjustments(history.get(_adjusted(key), ()))
+                found += [from_json(one.document) for one in (base, *made)]
+        return found
+
+    def _history(self, of: Sequence[str]) -> Mapping[str, Sequence[Intent]]:
+        keys = [key for one in of for key in (plan.source_key(one), _adjusted(one))]
         with reading(self.engine) as tx:
             return intents.of_sources(tx, self.realm, keys)
 
@@ -59,10 +70,20 @@ class Amender:
         if posted.type not in _MONEY:
             return
         adjustments = [from_json(one.document) for one in made]
+        if wanted is not None and not case.reassigned:
+            # Another e-mail address makes another card of the customer, and no other customer of the order.
+            wanted = replace(wanted, customer_key=posted.customer_key, customer_name=posted.customer_name)
+        if wanted is not None and _holds_all(wanted, posted, case):
+            answer.keep += [posted, *adjustments]
+            answer.now[posted.key] = wanted
+            answer.inside |= dict.fromkeys(_companions(wanted, case), posted.key)
+            return
         received = _received(wanted, case.payments)
         code, stake = _unlike(wanted, posted, case.payments)
         if wanted is not None and code:
             _hold(case, wanted, code, answer, stake)
+            if code != "CURRENCY_DIFF":
+                answer.now[posted.key] = wanted
             return
         standing = Posted(
             posted.type,
@@ -87,6 +108,7 @@ class Amender:
         answer.keep.append(posted)
         if wanted is not None:
             answer.now[posted.key] = wanted
+            answer.keep += _payments_of(posted, case)
         answer.add += adjustments
         if change.action == "adjust" and change.document is not None:
             answer.add.append(change.document)
@@ -123,13 +145,13 @@ def _received(wanted: Document | None, payments: Iterable[Document]) -> Decimal:
         return Decimal(0)
     if wanted.type != "Invoice":
         return wanted.total
-    applied = [part.amount for one in payments for part in one.applied if part.to_key == wanted.key]
+    payments = list(payments)
     # What is left over belongs to the order that the payment names: the first of a split cart.
     over = [one.unapplied for one in payments if one.order_id == wanted.order_id]
-    return sum([*applied, *over], Decimal(0))
+    return sum(over, _settled(wanted, payments))
 
 
-def _unlike(wanted: Document | None, posted: Document, payments: Iterable[Document]) -> tuple[str, Decimal]:
+def _unlike(wanted: Document | None, posted: Document, payments: Sequence[Document]) -> tuple[str, Decimal]:
     """Why another document would be needed, and the money that a person has to decide about first."""
     if wanted is None:
         return "", Decimal(0)
@@ -140,16 +162,70 @@ def _unlike(wanted: Document | None, posted: Document, payments: Iterable[Docume
     received = _received(wanted, payments)
     if posted.type == "SalesReceipt" and received != wanted.total:
         return "EDIT_UNDERPAID" if received < wanted.total else "PAY_OVER", abs(wanted.total - received)
-    # A receipt whose money came by several ways stands on the account of one of them.
-    elsewhere = [
-        part.amount
-        for one in payments
-        for part in one.applied
-        if part.to_key == wanted.key and one.deposit_to != posted.deposit_to
-    ]
-    if posted.type == "SalesReceipt" and wanted.total == posted.total and elsewhere:
-        return "ACCOUNT_DIFF", sum(elsewhere, Decimal(0))
+    if posted.type == "SalesReceipt" and wanted.total == posted.total:
+        elsewhere = _settled(wanted, (one for one in payments if one.deposit_to != posted.deposit_to))
+        later = _settled(wanted, (one for one in payments if _month(one) != _month(posted)))
+        # A receipt stands on one account and in one month.
+        if elsewhere or later:
+            return ("ACCOUNT_DIFF", elsewhere) if elsewhere else ("CUTOFF_DIFF", later)
     return "EDIT_CONFLICT", abs(wanted.total - posted.total)
+
+
+_HOLDING = {("SalesReceipt", "Invoice"), ("RefundReceipt", "CreditMemo")}
+"""What was posted, and what would be made today: the first holds the money's way too."""
+
+
+def _holds_all(wanted: Document, posted: Document, case: Case) -> bool:
+    """Whether what was posted says all that two documents would say today: nothing in the books is wrong then."""
+    if (posted.type, wanted.type) not in _HOLDING or case.key != posted.key:
+        return False
+    if wanted.currency != posted.currency or _content(wanted) != _content(posted):
+        return False
+    if posted.role == "refund":
+        return True
+    elsewhere = any(
+        one.deposit_to != posted.deposit_to or _month(one) != _month(posted) for one in case.payments
+    )
+    shared = len(_own_payments(case)) < len(case.payments)
+    return not shared and not elsewhere and _received(wanted, case.payments) == wanted.total
+
+
+def _content(document: Document) -> list[tuple[str, str, str, Decimal]]:
+    lines = [(str(line.kind), line.item, line.tax_code, line.amount) for line in document.lines]
+    return sorted([*lines, *(("", tax.code, str(tax.rate), tax.amount) for tax in document.taxes)])
+
+
+def _own_payments(case: Case) -> list[Document]:
+    """The payments that settle nothing else."""
+    return [one for one in case.payments if all(part.to_key == case.key for part in one.applied)]
+
+
+def _payments_of(posted: Document, case: Case) -> list[Document]:
+    """Payments of an order that is its customer's still, for the card that its document names."""
+    if case.reassigned:
+        return []
+    return [
+        replace(one, customer_key=posted.customer_key, customer_name=posted.customer_name)
+        for one in _own_payments(case)
+        if one.customer_key != posted.customer_key
+    ]
+
+
+def _companions(wanted: Document, case: Case) -> list[str]:
+    """The documents that would stand beside it today: payments, or the application of a credit."""
+    if wanted.role == "refund":
+        return [case.key.replace("|refund|", "|credit|")]
+    return [one.key for one in case.payments]
+
+
+def _month(document: Document) -> tuple[int, int]:
+    return document.txn_date.year, document.txn_date.month
+
+
+def _settled(wanted: Document, payments: Iterable[Document]) -> Decimal:
+    """What the payments give to a sale."""
+    applied = [part.amount for one in payments for part in one.applied if part.to_key == wanted.key]
+    return sum(applied, Decimal(0))
 
 
 def _moved(wanted: Document | None, total: Decimal) -> Decimal:

@@ -77,7 +77,7 @@ KINDS = (
     ("an amount that both sides changed", "EDIT_CONFLICT"),
     ("an amount that QuickBooks stored otherwise than sent", "QBO_RECALCULATED"),
     ("another date of the same month", "DATE_DIFF"),
-    ("a date in another month", "CUTOFF_DIFF"),
+    ("a date in another month, a receipt whose money came in another month", "CUTOFF_DIFF"),
     ("another currency; customer and account differ with it", "CURRENCY_DIFF, CUSTOMER_DIFF, ACCOUNT_DIFF"),
     ("another exchange rate", "FX_RATE_DIFF"),
     ("another customer", "CUSTOMER_DIFF"),
@@ -151,6 +151,9 @@ account, period, date.
 A document belongs to a source when we recorded its QuickBooks id while posting it, else when the machine line of its
 note carries the source's key, else when it has the source's document number. Of several live documents for one source
 the one that we posted is compared, each other one is a duplicate. Amounts, names and dates never make a match.
+
+The document of an order that is held back is compared with what was posted: what the order waits for and what
+somebody changed in the books are two exceptions.
 
 ## Which difference comes out as which code
 """

@@ -2,7 +2,9 @@
 
 What lives here: finding pending documents whose like is posted, asking the judge that the caller brings,
 and putting its answer into the pending ledger: what was posted stays, an adjustment stands beside it, or
-the source is held. What does not: the judgement itself (``accounting.changes``, ``posting.amending``).
+the source is held. Of a source that is held, for whatever reason, the document that was posted stays in the
+ledger too, so that the proof sees what becomes of it in the books. What does not: the judgement itself
+(``accounting.changes``, ``posting.amending``).
 """
 
 # ruff: noqa: S608  (names of this file; values are bound)
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -41,6 +44,8 @@ class Case:
     """The shop-local day of the order's last change."""
     deposited: bool = False
     """Whether a bank deposit names the document: QuickBooks locks it then."""
+    reassigned: bool = False
+    """Whether the order has belonged to more than one customer of the shop."""
 
 
 @dataclass(slots=True)
@@ -50,33 +55,88 @@ class Answer:
     keep: list[Document] = field(default_factory=list)
     """Documents as they were posted; what is pending under their key goes."""
     now: dict[str, Document] = field(default_factory=dict)
-    """What the shop says today of documents that are kept, by key: for whom, when, at which rate, from where."""
+    """What the shop says today of documents that stay as posted, by key: for whom, when, at which rate, from where."""
     add: list[Document] = field(default_factory=list)
     held: dict[str, str] = field(default_factory=dict)
     """Document keys whose sources wait for a person, with the code; nothing of theirs is pending then."""
+    inside: dict[str, str] = field(default_factory=dict)
+    """Documents that are not needed beside a kept one, with its key: what they would say, it says."""
     findings: list[Finding] = field(default_factory=list)
 
 
-_NO_FACTS: tuple[bool, date | None] = (False, None)
+_NO_FACTS: tuple[bool, date | None, bool] = (False, None, False)
 
-Judge = Callable[[Sequence[Case]], Answer]
+
+class Judge(Protocol):
+    """Who knows what was posted."""
+
+    def __call__(self, cases: Sequence[Case]) -> Answer:
+        """What becomes of each case."""
+
+    def standing(self, keys: Sequence[str]) -> list[Document]:
+        """What was posted under each key, with its adjustments."""
+
+
 Write = Callable[[Mapping[str, pa.Table]], None]
 
 
 def settle(con: duckdb.DuckDBPyConnection, judge: Judge, write: Write) -> None:
     """Ask ``judge`` about every pending document that the books hold, and do as it says."""
     cases = [*_changed(con), *_cancelled(con)]
-    if not cases:
-        return
+    now = _judged(con, cases, judge, write) if cases else {}
+    _keep_held(con, judge, write, now)
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection, cases: Sequence[Case], judge: Judge, write: Write
+) -> dict[str, Document]:
+    """Does as the judge says; gives what the shop says today of what is kept or held, by key."""
     deposited = _deposited(con)
     answer = judge([replace(case, deposited=case.key.rpartition("|")[0] in deposited) for case in cases])
     kept = {document.key for document in answer.keep}
-    _delete_documents(con, {*kept, *answer.held})
+    _delete_documents(con, {*kept, *answer.held, *answer.inside})
     write(ledger_rows([*answer.keep, *answer.add], ()))
     _follow_the_shop(con, [answer.now[key] for key in sorted(kept & answer.now.keys())])
     if answer.findings:
         write(finding_rows(answer.findings))
-    _mark_sources(con, kept, answer.held)
+    _mark_sources(con, kept, answer.held, answer.inside)
+    return answer.now
+
+
+def _keep_held(
+    con: duckdb.DuckDBPyConnection, judge: Judge, write: Write, now: Mapping[str, Document]
+) -> None:
+    """What was posted for a source that is held stands beside it: a person may change it in the books meanwhile."""
+    rows = con.execute(
+        f"""
+        with held as (
+            select
+                if(source_type = 'order', 'sale', 'refund') as role, source_type, source_id,
+                cast(source_id as varchar) as source
+            from ledger.pending_sources
+            where status = 'held' and source_type in ('order', 'slip')
+        )
+        select distinct intents.key, held.source_type, held.source_id
+        from control.intents as intents
+        inner join held on intents.role = held.role and intents.source_id = held.source
+        where {_LIVE}
+            and {_stem("intents.key")} not in (select {_stem("key")} from ledger.pending_documents)
+        order by all
+        """
+    ).fetchall()
+    if not rows:
+        return
+    standing = judge.standing([key for key, _, _ in rows])
+    _delete_documents(con, (document.key for document in standing))
+    write(ledger_rows(standing, ()))
+    _follow_the_shop(con, [now[document.key] for document in standing if document.key in now])
+    for key, kind, source in rows:
+        con.execute(
+            "update ledger.pending_sources set document_key = $key"
+            " where source_type = $kind and source_id = $source"
+            " and $key in (select key from ledger.pending_documents)",
+            {"key": key, "kind": kind, "source": source},
+        )
 
 
 def _stem(column: str) -> str:
@@ -98,7 +158,7 @@ def _changed(con: duckdb.DuckDBPyConnection) -> list[Case]:
     payments = _payments(con, orders)
     facts = _shop_facts(con, orders)
     return [
-        Case(key, from_json(body), tuple(payments.get(order, ())), *facts.get(order, _NO_FACTS))
+        _case(key, from_json(body), payments.get(order, ()), facts.get(order, _NO_FACTS))
         for key, body, order in rows
     ]
 
@@ -117,7 +177,14 @@ def _cancelled(con: duckdb.DuckDBPyConnection) -> list[Case]:
         """
     ).fetchall()
     facts = _shop_facts(con, {row[1] for row in rows})
-    return [Case(key, None, (), *facts.get(order, _NO_FACTS)) for key, order in rows]
+    return [_case(key, None, (), facts.get(order, _NO_FACTS)) for key, order in rows]
+
+
+def _case(
+    key: str, wanted: Document | None, payments: Iterable[Document], facts: tuple[bool, date | None, bool]
+) -> Case:
+    issued, day, reassigned = facts
+    return Case(key, wanted, tuple(payments), issued, day, reassigned=reassigned)
 
 
 def _payments(con: duckdb.DuckDBPyConnection, orders: Iterable[int]) -> dict[int, list[Document]]:
@@ -140,14 +207,23 @@ def _payments(con: duckdb.DuckDBPyConnection, orders: Iterable[int]) -> dict[int
     return found
 
 
-def _shop_facts(con: duckdb.DuckDBPyConnection, orders: Iterable[int]) -> dict[int, tuple[bool, date | None]]:
-    """Whether the shop has issued an invoice number, and the day of the last change, by order."""
+def _shop_facts(
+    con: duckdb.DuckDBPyConnection, orders: Iterable[int]
+) -> dict[int, tuple[bool, date | None, bool]]:
+    """By order: whether an invoice number is issued, the day of the last change, whether the customer is another."""
     rows = con.execute(
-        "select id, coalesce(invoice_number, 0) > 0, cast(date_upd as date) from staging.prestashop_orders"
-        " where id in (select unnest($orders::bigint[]))",
+        """
+        with ours as (select unnest($orders::bigint[]) as id),
+        given as (
+            select id from raw.prestashop_orders semi join ours using (id)
+            group by id having count(distinct id_customer) > 1
+        )
+        select id, coalesce(invoice_number, 0) > 0, cast(date_upd as date), id in (select id from given)
+        from staging.prestashop_orders semi join ours using (id)
+        """,
         {"orders": sorted(orders)},
     ).fetchall()
-    return {number: (issued, day) for number, issued, day in rows}
+    return {number: (issued, day, given) for number, issued, day, given in rows}
 
 
 def _deposited(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
@@ -206,7 +282,9 @@ def _follow_the_shop(con: duckdb.DuckDBPyConnection, documents: Iterable[Documen
         )
 
 
-def _mark_sources(con: duckdb.DuckDBPyConnection, kept: Iterable[str], held: Mapping[str, str]) -> None:
+def _mark_sources(
+    con: duckdb.DuckDBPyConnection, kept: Iterable[str], held: Mapping[str, str], inside: Mapping[str, str]
+) -> None:
     """The order of a document that is kept carries it, even when it is cancelled; those that wait say why."""
     for key in sorted(kept):
         con.execute(
@@ -220,4 +298,9 @@ def _mark_sources(con: duckdb.DuckDBPyConnection, kept: Iterable[str], held: Map
             "update ledger.pending_sources set status = 'held', reason = $code, document_key = ''"
             " where document_key = $key",
             {"key": key, "code": code},
+        )
+    for key, holder in sorted(inside.items()):
+        con.execute(
+            "update ledger.pending_sources set document_key = $holder where document_key = $key",
+            {"key": key, "holder": holder},
         )

@@ -36,11 +36,19 @@ class Shopkeeper:
     """Store credit that is used up: code, rule, order, amount."""
 
     def take(self, kind: str, **wanted: Any) -> Target | None:
-        """A receipt whose order is as wanted."""
+        """A receipt whose order is as wanted and no part of a split cart: the money of one is the others' too."""
         return self.do.take(
             kind,
-            lambda one: is_sale(one) and all(self._is(one, name, value) for name, value in wanted.items()),
+            lambda one: (
+                is_sale(one)
+                and self.alone(one)
+                and all(self._is(one, name, value) for name, value in wanted.items())
+            ),
         )
+
+    def alone(self, target: Target) -> bool:
+        """Whether the cart of this order became no other order."""
+        return self.known.get(target.order_id, {}).get("parts") == [target.order_id]
 
     def payments_of(self, reference: str) -> list[int]:
         """The ids of an order's payment rows, over the web service."""
@@ -70,11 +78,15 @@ def known_orders(con: duckdb.DuckDBPyConnection) -> dict[int, dict[str, Any]]:
         select orders.id, details.detail, details.quantity, details.lines, details.details, payments.payment, payments.payments,
             slips.slip, coalesce(slips.slips, 0) as slips, orders.current_state as state, orders.id_customer as customer,
             orders.payment as way, orders.total_discounts_tax_incl as discounts,
-            list(orders.id) over (partition by orders.reference) as parts
+            currencies.iso_code not in ('JPY', 'KRW', 'CLP', 'VND', 'ISK') as cents,
+            list(orders.id) over (partition by orders.reference order by orders.id rows between unbounded preceding
+                and unbounded following) as parts
         from staging.prestashop_orders as orders
         inner join details on details.id_order = orders.id
+        inner join staging.prestashop_currencies as currencies on orders.id_currency = currencies.id
         left join payments on payments.order_reference = orders.reference
         left join slips on slips.id_order = orders.id
+        order by orders.id
         """
     )
     names = [column[0] for column in rows.description or ()]
@@ -254,7 +266,7 @@ def cancelled(shop: Shopkeeper) -> None:
 
 def paid_twice(shop: Shopkeeper) -> None:
     """A second payment row for an order that was paid in full."""
-    if target := shop.take("paid twice", slip=False, state=(2, 3, 4, 5), payments=(1,)):
+    if target := shop.take("paid twice", slip=False, state=(2, 3, 4, 5), payments=(1,), cents=True):
         paid = control(shop.url, pay={"order": target.order_id, "amount": "4.50"})
         newest = shop.payments_of(paid["reference"])[-1]
         shop.do.truth.add("paid twice", "PAY_OVER", str(target.order_id), Decimal("4.50"))
@@ -269,6 +281,7 @@ def invoice_payment_deleted(shop: Shopkeeper) -> None:
         lambda one: (
             one.entity == "Payment"
             and one.total > 0
+            and shop.alone(one)
             and shop.known[one.order_id]["payments"] == 1
             and shop.known[one.order_id]["slips"] == 0
         ),
@@ -285,11 +298,13 @@ def _rewritten(shop: Shopkeeper, target: Target, **columns: str | int) -> None:
 
 
 def given_to_another(shop: Shopkeeper) -> None:
-    """An order that is booked belongs to another customer now."""
-    target = shop.take("another customer in the shop", slip=False, payments=(1,))
-    other = next(
-        (one for one in shop.known.values() if target and one["customer"] != _of(shop, target)), None
-    )
+    """An order that is booked belongs to another customer now; no store credit of the first one was used for it."""
+    target = shop.take("another customer in the shop", slip=False, payments=(1,), discounts=False)
+    # Somebody who is known in the books: who buys for the same company for the first time is the same card there.
+    booked = [
+        shop.known[one.order_id] for one in shop.do.free if one.rate is None and one.order_id in shop.known
+    ]
+    other = next((one for one in booked if target and one["customer"] != _of(shop, target)), None)
     if target and other:
         _rewritten(shop, target, id_customer=other["customer"])
         shop.do.truth.add("another customer in the shop", "CUSTOMER_DIFF", target.doc_number, target.total)
@@ -321,7 +336,12 @@ def paid_in_parts(shop: Shopkeeper) -> None:
 
 def part_deleted(shop: Shopkeeper) -> None:
     """One order of a split cart is gone; nothing may be said of the others."""
-    together = {number: one["parts"] for number, one in shop.known.items() if len(one["parts"]) > 1}
+    free = {one.order_id for one in shop.do.free}
+    together = {
+        number: one["parts"]
+        for number, one in shop.known.items()
+        if len(one["parts"]) > 1 and free.issuperset(one["parts"])
+    }
     target = shop.do.take(
         "part of a cart deleted",
         lambda one: is_sale(one) and not any(shop.known[n]["slips"] for n in together.get(one.order_id, [0]) if n)
