@@ -43,10 +43,14 @@ products as (
 -- What the shop has deleted since is named as it was sold.
 sold as (
     select
-        product_id,
-        max(product_name) as name
-    from staging.prestashop_order_details
-    where product_id not in (select products.id from products)
+        details.product_id,
+        max(details.product_name) as name
+    from staging.prestashop_order_details as details
+    semi join (
+        select summed.product_id
+        from summed
+        anti join products on summed.product_id = products.id
+    ) as gone on details.product_id = gone.product_id
     group by all
 ),
 

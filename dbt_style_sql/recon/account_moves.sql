@@ -67,8 +67,10 @@ meant as (
         *,
         case
             when document_key is null and stem is null then 'others'
-            when split_part(coalesce(document_key, stem), '|', 2) = 'fee' then 'fees'
-            when split_part(coalesce(document_key, stem), '|', 2) in ('payout', 'exchange')
+            when contains(coalesce(document_key, stem), '|fee|') then 'fees'
+            when
+                contains(coalesce(document_key, stem), '|payout|')
+                or contains(coalesce(document_key, stem), '|exchange|')
                 then 'payouts'
             else 'customers'
         end as purpose

@@ -206,7 +206,7 @@ books_classed as (
     from books_judged
 ),
 
-final as (
+together as (
     select
         'shop' as side,
         source_type as object_type,
@@ -242,6 +242,28 @@ final as (
         class_group,
         document_key
     from books_classed
+),
+
+-- (A few words told apart by number are written and read in half the time.)
+final as (
+    select
+        * replace (
+            cast(side as enum ('shop', 'books')) as side,
+            cast(
+                object_type as enum (
+                    'order', 'payment', 'slip', 'SalesReceipt', 'Invoice', 'Payment', 'RefundReceipt',
+                    'CreditMemo', 'Deposit', 'Transfer', 'Purchase', 'JournalEntry', 'Bill',
+                    'VendorCredit', 'BillPayment'
+                )
+            ) as object_type,
+            cast(
+                class_group as enum (
+                    'expected', 'held', 'gone', 'before_go_live', 'not_postable', 'unclassified',
+                    'paired', 'extra', 'foreign', 'dead'
+                )
+            ) as class_group
+        )
+    from together
 )
 
 select * from final
