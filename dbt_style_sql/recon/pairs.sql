@@ -261,10 +261,15 @@ compared as not materialized (
             and abs(claims.home_total - documents.home_total) > 0.01,
             false
         ) as other_rate,
+        -- Where the total differs too, what the rate alone would make.
         coalesce(
-            coalesce(
-                claims.home_total,
-                cast(claims.total * claims.exchange_rate as decimal(18, 2))
+            if(
+                claims.total = documents.total,
+                coalesce(
+                    claims.home_total,
+                    cast(claims.total * claims.exchange_rate as decimal(18, 2))
+                ),
+                cast(documents.total * claims.exchange_rate as decimal(18, 2))
             ) - documents.home_total,
             0
         ) as home_difference,
@@ -386,7 +391,7 @@ classed as (
             when live and other_currency then 'CURRENCY_DIFF'
             when live and money_code is not null then money_code
             when live and kind_code is not null then kind_code
-            when live and other_rate and gross_difference = 0 then 'FX_RATE_DIFF'
+            when live and other_rate then 'FX_RATE_DIFF'
             when live and other_customer then 'CUSTOMER_DIFF'
             when live and other_account then 'ACCOUNT_DIFF'
             when live and days_apart <> 0 and other_period then 'CUTOFF_DIFF'
@@ -467,10 +472,7 @@ final as (
                     'actual': books_entity
                 },
                 {
-                    'code': if(
-                        other_rate and gross_difference = 0 and not other_currency,
-                        'FX_RATE_DIFF', null
-                    ),
+                    'code': if(other_rate and not other_currency, 'FX_RATE_DIFF', null),
                     'amount': cast(home_difference as decimal(18, 2)),
                     'currency': getvariable('home_currency'),
                     'expected': concat('rate ', exchange_rate, ', ', home_total),

@@ -190,6 +190,10 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
         lambda w: w.edit("PS1-1003", exchange_rate=Decimal("0.95"), home_total=Decimal("28.50")),
         {"FX_RATE_DIFF": "1.50"},
     ),
+    "rate and amount edited": (
+        lambda w: w.edit("PS1-1003", exchange_rate=Decimal("0.95"), total=Decimal(40), home_total=Decimal(38)),
+        {"QBO_EDITED": "10.00", "FX_RATE_DIFF": "1.50"},
+    ),
     "customer edited": (
         lambda w: w.edit("PS1-1001", customer_id="13", customer_name="PS C13"),
         {"CUSTOMER_DIFF": "30.00"},
