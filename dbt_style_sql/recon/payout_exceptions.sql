@@ -96,41 +96,40 @@ strange as (
     where matched_by <> 'transaction'
 ),
 
--- All lines of one payment together: a provider may capture in parts.
+-- All lines of one payment together: a provider may capture in parts. What it tells of in a currency
+-- that the customer did not pay in never settles the account of that payment.
 captured as (
     select
         'CLEARING_NOT_ZERO' as code,
         'payout line' as object_type,
-        concat(sum(amount), ' ', currency, ' at the provider') as actual,
-        concat(min(shop_amount), ' ', currency) as expected,
+        concat(sum(amount), ' ', min(currency), ' at the provider') as actual,
+        concat(min(shop_amount), ' ', shop_currency) as expected,
         min(order_id) as order_id,
         min(reference) as reference,
         min(document_key) as document_key,
-        currency,
-        sum(amount) - min(shop_amount) as amount,
+        shop_currency as currency,
+        sum(told_amount) - min(shop_amount) as amount,
         max(day) as day,
         min(transaction_id) as doc_number
     from matches
-    where matched_by = 'transaction' and kind = 'payment' and currency = shop_currency
-    group by payment_id, currency
-    having sum(amount) <> min(shop_amount)
+    where matched_by = 'transaction' and kind = 'payment' and told_amount is not null
+    group by payment_id, shop_currency
+    having sum(told_amount) <> min(shop_amount)
     union all by name
     select
         'CLEARING_NOT_ZERO' as code,
         'payout line' as object_type,
         concat(amount, ' ', currency, ' at the provider') as actual,
-        concat(shop_amount, ' ', currency) as expected,
+        concat(shop_amount, ' ', shop_currency) as expected,
         order_id,
         reference,
         document_key,
-        currency,
-        amount - shop_amount as amount,
+        shop_currency as currency,
+        told_amount - shop_amount as amount,
         day,
         transaction_id as doc_number
     from matches
-    where
-        matched_by = 'transaction' and kind = 'refund' and currency = shop_currency
-        and amount <> shop_amount
+    where matched_by = 'transaction' and kind = 'refund' and told_amount <> shop_amount
 ),
 
 short as (

@@ -191,6 +191,13 @@ final as (
             when lines.kind = 'refund' then -slips.amount
         end as shop_amount,
         coalesce(by_transaction.currency, lines.currency) as shop_currency,
+        -- In the shop's currency; unknown where a provider that settles in home currency says no more.
+        case
+            when lines.currency = coalesce(by_transaction.currency, lines.currency) then lines.amount
+            when lines.presented_currency = by_transaction.currency
+                then sign(lines.amount) * abs(lines.presented_amount)
+            when lines.currency <> getvariable('home_currency') then 0
+        end as told_amount,
         coalesce(candidates.candidates, '') as candidates
     from lines
     left join by_transaction using (id)

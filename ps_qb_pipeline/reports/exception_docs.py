@@ -90,7 +90,7 @@ KINDS = (
     ("a line of a payout file whose transaction the shop does not know", "PSP_UNMATCHED"),
     ("a refund in a payout file for which the order has no credit slip", "REFUND_NO_SLIP"),
     ("a credit slip that none of them tells of, after seven days", "REFUND_NOT_PAID_OUT"),
-    ("a payment or refund over another amount at the provider, a payout that its lines do not make",
+    ("a payment or refund over another amount or in another currency at the provider, a payout that its lines do not make",
      "CLEARING_NOT_ZERO"),
     ("a record that breaks a rule", "the rule's code, or POISON_RECORD"),
 )  # fmt: skip

@@ -39,9 +39,9 @@ def line(
 
 @pytest.fixture(scope="module")
 def told() -> World:
-    """Six card sales of 30.00 and a refund of 12.00, and a payout file that tells most of them otherwise."""
+    """Nine card sales of 30.00 and a refund of 12.00, and a payout file that tells most of them otherwise."""
     world = World()
-    for order in range(1001, 1007):
+    for order in (*range(1001, 1007), 1007, 1008, 1009):
         world.sale(order)
         world.con.execute(
             f"update staging.prestashop_order_payments set transaction_id = 'TX{order}' where id = {order + 5000}"
@@ -60,6 +60,26 @@ def told() -> World:
         line("refund", "RE2", "-1.00", of="TX1004"),
         line("payment", "TX1005", "30.00"),
         line("payment", "TX1006", "30.00"),
+        # In another currency, without and with a word of what the customer paid.
+        line("payment", "TX1007", "30.00", currency="USD", payout_id=""),
+        line(
+            "payment",
+            "TX1008",
+            "33.00",
+            currency="USD",
+            payout_id="",
+            presented_amount=Decimal(30),
+            presented_currency="EUR",
+        ),
+        line(
+            "payment",
+            "TX1009",
+            "33.00",
+            currency="USD",
+            payout_id="",
+            presented_amount=Decimal(29),
+            presented_currency="EUR",
+        ),
         line("reserve", "hold", "-10.00"),
         line("payout", "po_1", "-150.00", id="last", happened_at=datetime(2026, 1, 30, 9)),  # noqa: DTZ001
         line("payment", "TX-LATE", "1.00", payout_id="", id="late", happened_at=datetime(2026, 1, 30, 9)),  # noqa: DTZ001
@@ -119,8 +139,13 @@ def test_refunds_are_compared_with_credit_slips(told: World) -> None:
 
 
 def test_amounts_that_differ_and_a_payout_that_its_lines_do_not_make(told: World) -> None:
-    """A payment captured in two parts agrees; one captured short and a short payout do not."""
-    assert exceptions(told, "CLEARING_NOT_ZERO") == {("TX1002", Decimal("0.50")), ("po_1", Decimal("13.90"))}
+    """A payment captured in two parts agrees; one captured short or in other money and a short payout do not."""
+    assert exceptions(told, "CLEARING_NOT_ZERO") == {
+        ("TX1002", Decimal("0.50")),
+        ("TX1007", Decimal("30.00")),
+        ("TX1009", Decimal("1.00")),
+        ("po_1", Decimal("13.90")),
+    }
     assert told.all("select deposit, difference, unmatched_lines, state from recon.payouts") == [
         (Decimal("150.00"), Decimal("-13.90"), 3, "unmatched lines")
     ]
