@@ -2,34 +2,18 @@
 -- Grain: one row per shop, product and variant.
 with
 
-lines as (
-    select
-        *,
-        cast(amount + discount as decimal(18, 2)) as earned
-    from marts.sold_lines
+summed as (
+    select * exclude (lines) from marts.sold_products
 ),
 
-summed as (
+sold_as as (
     select
         id_shop,
         product_id,
         product_attribute_id,
         min(sku) as sku,
-        min(category_id) as category_id,
-        count(distinct order_id) as orders,
-        sum(units) as units,
-        sum(if(bucket = 'goods' and not refund, amount, 0)) as gross_sales,
-        sum(if(bucket = 'goods' and not refund, discount, 0)) as discounts,
-        sum(if(bucket = 'goods' and refund, earned, 0)) as refunds,
-        sum(if(bucket = 'goods', earned, 0)) as revenue,
-        sum(if(bucket = 'goods' and cost_source <> 'unknown', earned, 0)) as covered_revenue,
-        revenue - covered_revenue as revenue_without_cost,
-        coalesce(sum(cogs), 0) as cogs,
-        covered_revenue - coalesce(sum(cogs), 0) as gross_margin,
-        sum(if(bucket = 'delivery', earned, 0)) as delivery_income,
-        sum(if(bucket = 'other', earned, 0)) as other_income,
-        sum(earned) as income
-    from lines
+        min(category_id) as category_id
+    from marts.sold_as
     group by id_shop, product_id, product_attribute_id
 ),
 
@@ -59,10 +43,16 @@ final as (
         summed.id_shop,
         summed.product_id,
         summed.product_attribute_id,
-        summed.sku,
+        sold_as.sku,
         coalesce(products.name, sold.name, '') as product_name,
-        summed.* exclude (id_shop, product_id, product_attribute_id, sku)
+        sold_as.category_id,
+        summed.* exclude (id_shop, product_id, product_attribute_id)
     from summed
+    inner join sold_as
+        on
+            summed.id_shop is not distinct from sold_as.id_shop
+            and summed.product_id is not distinct from sold_as.product_id
+            and summed.product_attribute_id is not distinct from sold_as.product_attribute_id
     left join products on summed.product_id = products.id
     left join sold on summed.product_id = sold.product_id
 )

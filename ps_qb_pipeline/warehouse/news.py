@@ -60,6 +60,9 @@ BOOKED: Mapping[str, str] = {
 }
 """QuickBooks' kinds of documents and the raw tables that they land in."""
 
+BRIEFLY = "* replace ('' as payload, '' as hash)"
+"""The columns of a raw row that anything is made of: what came over the wire fills more blocks than all others."""
+
 OF_ORDERS = ("order_details", "order_cart_rules", "order_slip", "order_invoices")
 """What names its order by ``id_order``."""
 
@@ -176,9 +179,10 @@ def _follow(sets: _Sets) -> bool:
         if len(sets.known["documents"]) > most:
             return False
         if name == "books":
-            _find_claims(sets)
+            there |= _find_claims(sets)
+        missing = [table for table, rows in there.items() if not rows]
         for source, targets, sql in _STEPS:
-            if source == name and there.get(sql.split("from ")[1].split()[0], True):
+            if source == name and not any(table in sql for table in missing):
                 sets.add(targets, sql)
     return True
 
@@ -365,7 +369,7 @@ _STEPS: tuple[tuple[str, str, str], ...] = (
     ("books", "documents", f"select document_key from recon.books_claims where id in {_BOOK}"),
     ("books", "documents", """
         select key from ledger.documents
-        where (role, source_id) in (select role, source_id from frontier_claims)"""),
+        where (role, source_id) in (select role, source_id from frontier_unmet)"""),
     ("books", "documents", """
         select key from ledger.documents
         where doc_number <> '' and doc_number in (select doc_number from frontier_numbers)"""),
@@ -385,10 +389,11 @@ _STEPS: tuple[tuple[str, str, str], ...] = (
 _PARTS = "split_part(coalesce({0}, ''), '|', 2) as role, split_part(coalesce({0}, ''), '|', 3) as source_id"
 
 
-def _find_claims(sets: _Sets) -> None:
+def _find_claims(sets: _Sets) -> dict[str, bool]:
     """What the fresh documents of the books say that they stand for, or that we wrote them as, in any state.
 
-    And the numbers of those that say nothing: they may stand for a document by its number.
+    And the numbers of those that say nothing: they may stand for a document by its number. Says whether there
+    are any claims on what is not known yet, and any numbers.
     """
     con = sets.con
     stated = " union all ".join(
@@ -422,10 +427,20 @@ def _find_claims(sets: _Sets) -> None:
         select distinct doc_number from frontier_stated
         where coalesce(key, '') = '' and doc_number <> '' and id not in (select id from frontier_written)"""
     )
+    # All documents of one source are of one order: who knows one, knows the others.
+    known = {tuple(key.split("|")[1:3]) for (key,) in sets.known["documents"]}
+    unmet = []
     for role, source in con.execute("from frontier_claims").fetchall():
         name = {"payment": "payments", "refund": "slips"}.get(role, "orders")
         if role not in _OF_NO_ORDER and source.isdecimal():
             sets.take(name, [(int(source),)])
+        if role in _OF_NO_ORDER or (role, source) not in known:
+            unmet.append((role, source))
+    sets.write("temp table frontier_unmet", {"role": "varchar", "source_id": "varchar"}, unmet)
+    return {
+        "frontier_unmet": bool(unmet),
+        "frontier_numbers": bool(scalar(con, "select count(*) from frontier_numbers")),
+    }
 
 
 _OF_NO_ORDER = frozenset({"summary", "fee", "payout", "exchange"})
@@ -468,6 +483,6 @@ def _copy_books(con: duckdb.DuckDBPyConnection) -> None:
 
 def _of(table: str, ids: str) -> str:
     return (
-        f"select * from raw.quickbooks_{table} where rowid in"
+        f"select {BRIEFLY} from raw.quickbooks_{table} where rowid in"
         f" (select rowid from raw.quickbooks_{table} where id in (select id from {ids}))"
     )

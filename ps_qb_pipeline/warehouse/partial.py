@@ -21,6 +21,7 @@ in steps of their own, and for the rules about what was made again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -261,7 +262,7 @@ class Following:
         inputs = {name: self._states.get(name, CHANGED) for name in model.reads - NOTED}
         if model.materialized == "view":
             self._states[model.name] = self._worst(model.reads - model.whole)
-            if model.rows and self._states[model.name] == PART:
+            if model.rows and self._states[model.name] == PART and self._can_ask(model):
                 self._make_rows(model)
             return False
         fit = self._fits(model)
@@ -271,12 +272,17 @@ class Following:
         if fit and (self._heeds_nothing(model) or self._says_the_same(model)):
             self._states[model.name] = SAME
             return True
-        if not fit or model.materialized != "incremental":
-            return False
-        if any(state == CHANGED and name not in model.whole for name, state in inputs.items()):
+        unknown = any(state == CHANGED and name not in model.whole for name, state in inputs.items())
+        if not fit or model.materialized != "incremental" or unknown or not self._can_ask(model):
             return False
         (self._bring_sums if model.sums else self._bring_rows)(model)
         return True
+
+    def _can_ask(self, model: Model) -> bool:
+        """Whether the copies that the conditions of a model ask are there: a model that was made anew has left none."""
+        there = self._there()
+        asked = _COPIES.findall(" ".join([*model.rows, *model.narrows.values()]))
+        return all((name, when) in there for when, name in asked)
 
     def _heeds_nothing(self, model: Model) -> bool:
         """Whether all that has changed is in columns that a model does not look at."""
@@ -365,7 +371,8 @@ class Following:
         state = self._states[model.name]
         if state == SAME and before:
             return before
-        return self._batch, before[0] if before and state == PART and model.rows else None
+        by_rows = state == PART and (model.name.replace(".", "_"), "after") in self._there()
+        return self._batch, before[0] if before and by_rows and model.rows else None
 
     def _version(self, model: Model) -> str:
         # Everything is made anew once a day: what counts days then, and a mistake of this way lives no longer.
@@ -456,7 +463,8 @@ class Following:
         for needed in NARROWED:
             if self._name(needed, "narrowed") in " ".join(NARROWED[name]):
                 self._narrowed(needed)
-        return self._copied(name, "narrowed", _rows(name, NARROWED[name]))
+        columns = news.BRIEFLY if name.startswith("raw.") else "*"
+        return self._copied(name, "narrowed", _rows(name, NARROWED[name], columns))
 
     def _copy_of_view(self, model: Model) -> str | None:
         """A view over narrowed copies of what it reads; None when it reads nothing that is narrowed."""
@@ -485,7 +493,13 @@ class Following:
 
     def _has(self, name: str, when: str) -> bool:
         """Whether a copy is there: made by this layer, or left by the one before."""
-        return (name, when) in self._copies or (name.replace(".", "_"), when) in self._kept
+        return (name.replace(".", "_"), when) in self._there()
+
+    def _there(self) -> set[tuple[str, str]]:
+        return {(name.replace(".", "_"), when) for name, when in self._copies} | self._kept
+
+
+_COPIES = re.compile(r"\bnews\.(before|after)_(\w+)")
 
 
 def _any(conditions: tuple[str, ...]) -> str:
@@ -493,10 +507,7 @@ def _any(conditions: tuple[str, ...]) -> str:
 
 
 def _rows(relation: str, conditions: tuple[str, ...], columns: str = "*") -> str:
-    """A SELECT of the rows that one of the conditions holds for.
-
-    By row number: so nothing but what a condition asks for is read of all the others.
-    """
+    """A SELECT of the rows that a condition holds for; of the others only what the conditions ask for is read."""
     found = " union ".join(f"select rowid from {relation} where {condition}" for condition in conditions)
     return f"select {columns} from {relation} where rowid in ({found})"
 
