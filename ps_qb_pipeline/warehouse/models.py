@@ -28,7 +28,7 @@ import yaml
 
 from ps_qb_pipeline.errors import SettingsError, StorageError
 from ps_qb_pipeline.warehouse import incremental, partial, raw
-from ps_qb_pipeline.warehouse.session import scalar
+from ps_qb_pipeline.warehouse.session import MEMORY_LIMIT, scalar
 from ps_qb_pipeline.warehouse.tables import TABLES, create_tables
 
 TESTS = "tests"
@@ -267,7 +267,7 @@ def iterate_models(
     for model in chosen:
         if model.name not in names:
             yield _run(con, model, kinds.get(model.name))
-    if not follow:
+    if layers and not follow:
         yield from _side_by_side(con, layers, kinds, variables)
     elif layers:
         # What follows is looked at when everything before it is there.
@@ -326,12 +326,11 @@ def _side_by_side(
     """Makes models anew, each as soon as what it reads is there: one alone seldom keeps all cores busy."""
     for schema in sorted({model.schema for model in chosen}):
         con.execute(f'create schema if not exists "{schema}"')
-    usual = con.execute("select current_setting('memory_limit')").fetchall()[0][0]
     con.execute(f"set memory_limit = '{MAKING_MEMORY}'")
     try:
         yield from _as_they_come(con, chosen, kinds, variables)
     finally:
-        con.execute(f"set memory_limit = '{usual}'")
+        con.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
 
 
 def _as_they_come(

@@ -99,6 +99,22 @@ def test_a_rule_that_cannot_run_is_an_error_and_leaves_the_others_alone(con):
     assert found["about_nothing"].blocks
 
 
+def test_tables_looked_at_side_by_side_give_the_same_verdicts(con):
+    """Two cursors see what one connection sees: every rule of every table, good, broken and impossible."""
+    fill(con, [GOOD | {"state": "lost"}])
+    rules = []
+    for number in range(5):
+        con.execute(f"create table copy_{number} as select * from {CONTRACT.table}")
+        rules += [
+            replace(rule, table=f"copy_{number}") for rule in CONTRACT.rules if rule.kind != "assertion"
+        ]
+    rules.append(replace(rules[0], name="about_nothing", kind="not_null", columns=("nothing",)))
+    alone = [(o.rule, o.verdict, o.failing) for o in sql_engine.evaluate(con, rules)]
+    beside = [(o.rule, o.verdict, o.failing) for o in sql_engine.evaluate(con, rules, side_by_side=True)]
+    assert beside == alone
+    assert {verdict for _, verdict, _ in beside} == {"passed", "failed", "error"}
+
+
 def test_an_assertion_counts_its_rows(con):
     """What an assertion's SELECT returns are its failures."""
     fill(con, [GOOD])

@@ -123,6 +123,20 @@ def test_views_and_tables_follow_the_contract_and_may_change(root, con):
     assert con.execute(kind).fetchall() == [("VIEW",)]
 
 
+def test_models_made_at_once_wait_for_what_they_read(root, con):
+    """Each is made as soon as what it reads is there, those first for which most wait, and sees the variables."""
+    root("recon/a.sql", "select sum(range) as total from range(3000000)")
+    root("recon/b.sql", "select total + getvariable('more') as total from recon.a")
+    root("recon/c.sql", "select total + 1 as total from recon.b")
+    root("recon/idle.sql", "select 1 as id")
+    runs = list(models.iterate_models(con, models.load_models(root.dir), variables={"more": 5}))
+    made = [run.name for run in runs]
+    assert sorted(made) == ["recon.a", "recon.b", "recon.c", "recon.idle"]
+    assert made.index("recon.a") < made.index("recon.b") < made.index("recon.c")
+    assert con.execute("select total from recon.c").fetchall() == [(4499998500006,)]
+    assert con.execute("select current_setting('memory_limit')").fetchall() == [("1.8 GiB",)]
+
+
 def test_a_part_is_selected_by_schema_or_name(root, con):
     """A selection runs its models only; a name that nobody has is an error that lists the names."""
     root("staging/a.sql", "select 1 as id")
