@@ -97,12 +97,25 @@ differences as (
     where part.code is not null
 ),
 
+-- A payment of nothing gives a credit to its invoice: that much is open again without it, as long as
+-- both are there.
+credits as (
+    select
+        applied.document_key as key,
+        max(applied.amount) as credit
+    from ledger.applied as applied
+    inner join recon.pairs as targets on applied.to_key = targets.key
+    where applied.document_key in (select p.key from pairs as p where p.role = 'credit' and not p.live)
+    group by applied.document_key
+    having bool_and(targets.live)
+),
+
 absent as (
     select
         'missing' as origin,
         'shop' as side,
         class as code,
-        total as amount,
+        coalesce(credit, total) as amount,
         currency,
         id_shop,
         order_id,
@@ -126,7 +139,10 @@ absent as (
             else ''
         end as detail
     from pairs
-    where not live and not held and class <> 'in_receipt'
+    left join credits using (key)
+    where
+        not live and not held and class <> 'in_receipt'
+        and (role <> 'credit' or credit is not null)
 ),
 
 surplus as (

@@ -151,6 +151,21 @@ def renamed(world: World) -> None:
     world.edit("PS1-1001", deposit_to_name="Till")
 
 
+def credit_unlinked(world: World) -> None:
+    """A person deletes the payment of nothing that gives refund 1 to invoice 1002."""
+    key = "1|credit|1|0"
+    nothing = Decimal(0)
+    world.document(key, "Payment", 1002, "PS1-R1", DAY, "EUR", "", nothing, nothing, [], 12, CLEARING, False)
+    for to in ("1|sale|1002|0", "1|refund|1|0"):
+        world.rows("ledger.applied", {"document_key": key, "to_key": to, "amount": Decimal(12)})
+
+
+def credit_and_invoice_gone(world: World) -> None:
+    """The invoice is deleted, and with it what gave it the credit."""
+    credit_unlinked(world)
+    world.delete_in_books("PS1-1002")
+
+
 KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
     "deleted": (lambda w: w.delete_in_books("PS1-1001"), {"QBO_DELETED": "30.00"}),
     "voided": (
@@ -164,6 +179,8 @@ KINDS: dict[str, tuple[Callable[[World], object], dict[str, str]]] = {
     ),
     "refund never posted": (lambda w: w.refund(2, 1002, booked=False), {"MISSING_IN_QBO": "12.00"}),
     "payment deleted": (lambda w: w.delete_in_books("PS1-P6002"), {"PAYMENT_MISSING": "30.00"}),
+    "credit taken off its invoice": (credit_unlinked, {"PAYMENT_MISSING": "12.00"}),
+    "invoice of a credit deleted": (credit_and_invoice_gone, {"QBO_DELETED": "30.00"}),
     "amount edited": (
         lambda w: w.edit("PS1-1001", total=Decimal("33.60"), total_tax=Decimal("5.60")),
         {"QBO_EDITED": "3.60"},
