@@ -340,21 +340,31 @@ def _as_they_come(
     variables: Mapping[str, object] | None,
 ) -> Iterator[ModelRun]:
     waiting = {model.name: model for model in chosen}
+    unmade = set(waiting)
     most_wanted = _most_wanted_first(chosen)
+    at_once = AT_ONCE
+    under_way: dict[Future[ModelRun], tuple[Model, int]] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        under_way: set[Future[ModelRun]] = set()
-        unmade = set(waiting)
         while waiting or under_way:
-            ready = [
-                waiting[name] for name in most_wanted if name in waiting and not waiting[name].reads & unmade
-            ]
-            for model in ready[: AT_ONCE - len(under_way)]:
-                del waiting[model.name]
-                under_way.add(pool.submit(_run_beside, con, model, kinds.get(model.name), variables))
-            ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-            for run in (future.result() for future in ended):
-                unmade.remove(run.name)
-                yield run
+            ready = [name for name in most_wanted if name in waiting and not waiting[name].reads & unmade]
+            for name in ready[: max(0, at_once - len(under_way))]:
+                model = waiting.pop(name)
+                future = pool.submit(_run_beside, con, model, kinds.get(name), variables)
+                under_way[future] = (model, at_once)
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                model, tried = under_way.pop(future)
+                try:
+                    run = future.result()
+                except StorageError as error:
+                    if tried == 1 or not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                        raise
+                    logger.warning(
+                        "%s found too little memory beside others; one after the other", model.name
+                    )
+                    at_once, waiting[model.name] = 1, model
+                else:
+                    unmade.remove(run.name)
+                    yield run
 
 
 def _most_wanted_first(chosen: Sequence[Model]) -> list[str]:

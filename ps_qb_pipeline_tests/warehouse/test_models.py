@@ -137,6 +137,31 @@ def test_models_made_at_once_wait_for_what_they_read(root, con):
     assert con.execute("select current_setting('memory_limit')").fetchall() == [("1.8 GiB",)]
 
 
+def test_models_that_find_no_memory_beside_others_are_made_alone(root, con, monkeypatch):
+    """Too little memory for two at a time is none for one: only a model that fails alone is an error."""
+    root("recon/a.sql", "select 1 as id")
+    root("recon/b.sql", "select id from recon.a")
+    path = root("recon/c.sql", "select 2 as id")
+    run, tried = models._run, []
+
+    def scarce(beside, model, *rest):
+        tried.append(model.name)
+        if model.name in {"recon.c", *needy} and tried.count(model.name) <= 1 + (model.name in needy):
+            cause = duckdb.OutOfMemoryException("failed to pin block")
+            raise StorageError(f"{model.path}: no memory") from cause
+        return run(beside, model, *rest)
+
+    needy: set[str] = set()
+    monkeypatch.setattr(models, "_run", scarce)
+    models.run_models(con, models.load_models(root.dir))
+    assert con.execute("select id from recon.c").fetchall() == [(2,)]
+    assert tried.count("recon.c") == 2
+    needy.add("recon.b")
+    tried.clear()
+    with pytest.raises(StorageError, match="no memory"):
+        models.run_models(con, models.load_models(path.parents[1]))
+
+
 def test_a_part_is_selected_by_schema_or_name(root, con):
     """A selection runs its models only; a name that nobody has is an error that lists the names."""
     root("staging/a.sql", "select 1 as id")
