@@ -166,7 +166,7 @@ class Following:
     def _take_in(self) -> None:
         seen = dict(self._con.execute(f"select relation, seen from {_SEEN}").fetchall())
         sources = sorted({name for name in self._sources() if name.startswith("raw.")} - NOTED)
-        now = {name: scalar(self._con, f"select max(landing_id) from {name}") for name in sources}
+        now = landed(self._con, sources)
         read_to = {name: int(seen[name]) for name in now if name in seen}
         noted = {
             row[0] for row in self._con.execute(f"select distinct relation from {news.CHANGED}").fetchall()
