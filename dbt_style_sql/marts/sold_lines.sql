@@ -276,7 +276,8 @@ costed as (
     from priced
 ),
 
--- Refunds are negative. (A few words told apart by number are written and read in half the time.)
+-- Refunds are negative. (A few words told apart by number are written and read in half the time; in
+-- the order of the alphabet, which is theirs in lists too.)
 final as (
     select
         document_key,
@@ -285,15 +286,15 @@ final as (
         id_shop,
         cast(
             kind as enum (
-                'product', 'goods', 'ecotax', 'discount', 'shipping', 'wrapping', 'rounding',
-                'restocking'
+                'discount', 'ecotax', 'goods', 'product', 'restocking', 'rounding', 'shipping',
+                'wrapping'
             )
         ) as kind,
         product_id,
         product_attribute_id,
         sku,
         category_id,
-        cast(bucket as enum ('goods', 'delivery', 'other')) as bucket,
+        cast(bucket as enum ('delivery', 'goods', 'other')) as bucket,
         sign = -1 as refund,
         units,
         if(sign = 1, amount, -amount) as amount,
