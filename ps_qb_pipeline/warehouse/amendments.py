@@ -119,8 +119,9 @@ def _keep_held(
         select distinct intents.key, held.source_type, held.source_id
         from control.intents as intents
         inner join held on intents.role = held.role and intents.source_id = held.source
+        anti join ledger.pending_documents as pending
+            on intents.role = pending.role and intents.source_id = pending.source_id
         where {_LIVE}
-            and {_stem("intents.key")} not in (select {_stem("key")} from ledger.pending_documents)
         order by all
         """
     ).fetchall()
