@@ -8,7 +8,8 @@ not: evaluating rules (the engines) and posting.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -70,15 +71,10 @@ def _gate_part(
     now: datetime,
     references: Collection[str],
 ) -> Gate:
-    instead = narrowed.narrow(con, references)
+    instead = narrowed.narrow(con, references, _columns(contracts.values()))
     stands_for = {copy: relation for relation, copy in instead.items()}
     rules = [
-        replace(
-            rule,
-            table=instead[rule.table],
-            to=narrowed.reading(rule.to, instead),
-            check=narrowed.reading(rule.check, instead),
-        )
+        _narrowed(rule, instead)
         for contract in contracts.values()
         if contract.table in instead
         for rule in contract.rules
@@ -89,9 +85,7 @@ def _gate_part(
         for name, contract in contracts.items()
         if name in instead
     }
-    _gather(con, narrow, outcomes, now)
-    for copy, relation in stands_for.items():
-        con.execute(f"update holds_now set table_name = '{relation}' where table_name = '{copy}'")
+    _gather(con, narrow, outcomes, now, stands_for)
     con.execute(
         """
         insert into holds_now
@@ -105,6 +99,25 @@ def _gate_part(
         ).fetchall()
     )
     return Gate(tuple(_whole(outcome, stands_for, standing) for outcome in outcomes), held_orders(con))
+
+
+def _columns(contracts: Iterable[Contract]) -> set[str]:
+    """Every word in what the rules say: among them are all columns that any of them reads."""
+    said = " ".join(
+        " ".join([*rule.columns, rule.id_column, rule.where, rule.to, rule.check, *(contract.origin or ())])
+        for contract in contracts
+        for rule in contract.rules
+    )
+    return set(re.findall(r"\b[a-z_]\w*", said))
+
+
+def _narrowed(rule: Rule, instead: Mapping[str, str]) -> Rule:
+    """The rule over the copies; of what has no copy it looks up only the values that its own rows name."""
+    table, _, key = rule.to.rpartition(".")
+    to = narrowed.reading(rule.to, instead)
+    if rule.kind == "relationships" and table not in instead:
+        to = f'(select "{key}" from {table} where "{key}" in (select "{rule.columns[0]}" from {instead[rule.table]})).{key}'
+    return replace(rule, table=instead[rule.table], to=to, check=narrowed.reading(rule.check, instead))
 
 
 def _whole(outcome: Outcome, stands_for: Mapping[str, str], standing: Mapping[str, int]) -> Outcome:
@@ -140,8 +153,12 @@ def _gather(
     contracts: Mapping[str, Contract],
     outcomes: Sequence[Outcome],
     now: datetime,
+    stands_for: Mapping[str, str] | None = None,
 ) -> None:
-    """The holds that follow from the outcomes, in the temporary table ``holds_now``."""
+    """The holds that follow from the outcomes, in the temporary table ``holds_now``.
+
+    ``stands_for`` names the relations of copies.
+    """
     create_tables(con, only="validation")
     con.execute("create or replace temp table holds_now as select * from validation.holds limit 0")
     for outcome in outcomes:
@@ -150,10 +167,11 @@ def _gather(
         origin = _ASSERTED if rule.kind == "assertion" else contract.origin if contract else None
         if rule.on_fail != "hold" or origin is None:
             continue
+        relation = (stands_for or {}).get(rule.table, rule.table)
         if outcome.error:
             con.execute(
                 "insert into holds_now select * from validation.holds where table_name = $table and rule = $rule",
-                {"table": rule.table, "rule": rule.name},
+                {"table": relation, "rule": rule.name},
             )
         elif outcome.failing:
             con.execute(
@@ -165,7 +183,7 @@ def _gather(
                 from {_failing_rows(rule)}
                 """,
                 {
-                    "table": rule.table,
+                    "table": relation,
                     "rule": rule.name,
                     "severity": rule.severity,
                     "message": rule.message,

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from ps_qb_pipeline.errors import SettingsError
 from ps_qb_pipeline.validation import expressions
@@ -63,8 +63,7 @@ class Rule:
     """The condition of an expression, the SELECT of an assertion."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """How a failing row names the shop object that is held: three SQL expressions over the row."""
 
     type: str

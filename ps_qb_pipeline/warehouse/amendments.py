@@ -149,7 +149,10 @@ def _changed(con: duckdb.DuckDBPyConnection) -> list[Case]:
         f"""
         select documents.key, documents.body, documents.order_id
         from ledger.pending_documents as documents
-        semi join (select {_stem("key")} as stem from control.intents where {_LIVE}) as posted
+        semi join (
+            select {_stem("key")} as stem from control.intents
+            where {_LIVE} and source_id in (select source_id from ledger.pending_documents)
+        ) as posted
             on {_stem("documents.key")} = posted.stem
         where documents.role in {_ROLES}
         order by documents.key

@@ -23,16 +23,15 @@ import duckdb
 
 from ps_qb_pipeline import accounting
 from ps_qb_pipeline.accounting.policy import Policy
-from ps_qb_pipeline.warehouse import shop_rows
+from ps_qb_pipeline.warehouse import incremental, posted, shop_rows
 from ps_qb_pipeline.warehouse.incremental import STATE, create_state
 from ps_qb_pipeline.warehouse.session import scalar
-from ps_qb_pipeline.warehouse.tables import create_tables
+from ps_qb_pipeline.warehouse.tables import LEDGER, TABLES, create_tables
 
 TOO_MANY = 0.2
 """Beyond this part of the orders, translating all of them is the simpler way."""
 
 _LEDGER = "ledger"
-_MIRROR = "staging.quickbooks_documents"
 _SOURCES = tuple(
     f"raw.prestashop_{name}"
     for name in (*shop_rows.LOOKUPS, *shop_rows.CATALOGUE, *shop_rows.ORDERS, *shop_rows.OTHERS)
@@ -41,7 +40,8 @@ _SOURCES = tuple(
 
 def version(policy: Policy, go_live: date) -> str:
     """A hash of everything but rows that decides what an order becomes."""
-    return hashlib.sha256(f"{policy!r} {go_live} {_code()}".encode()).hexdigest()[:16]
+    form = [(name, *TABLES[name]) for name in LEDGER]
+    return hashlib.sha256(f"{policy!r} {go_live} {_code()} {form}".encode()).hexdigest()[:16]
 
 
 @cache
@@ -55,73 +55,52 @@ def _code() -> str:
 
 def landed(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """How far each raw table that the ledger reads has got."""
-    return {source: scalar(con, f"select max(landing_id) from {source}") for source in _SOURCES}
+    return incremental.landed(con, _SOURCES)
 
 
-def remember(con: duckdb.DuckDBPyConnection, made_by: str, read_to: Mapping[str, int]) -> None:
-    """Notes that the ledger holds everything up to ``read_to``, translated by ``made_by``."""
+def remember(
+    con: duckdb.DuckDBPyConnection, policy: Policy, go_live: date, read_to: Mapping[str, int]
+) -> None:
+    """Notes that the ledger holds everything up to ``read_to``, translated by this policy."""
     create_state(con)
-    con.execute(f"delete from {STATE} where relation = $relation", {"relation": _LEDGER})
-    con.executemany(
-        f"insert into {STATE} values (?, ?, ?, ?)",
-        [(_LEDGER, made_by, source, landing_id) for source, landing_id in read_to.items()],
-    )
-    for name in _BESIDES:
-        con.execute(f"create or replace table runner.{name} as select * from {name}_now")
-
-
-_BESIDES = {
-    "posted": "select key, order_id, txn_date, type from posted",
-    "poisoned": """
-        select distinct resource, id, coalesce(parent, '') as parent, reason
-        from raw.poisoned where system = 'prestashop' and resolved_at is null""",
-}
-"""What else bears on orders: documents that the books hold already, and rows that cannot be read."""
+    made_by = version(policy, go_live)
+    con.execute(f"delete from {STATE} where relation = '{_LEDGER}'")
+    rows = ", ".join(f"('{_LEDGER}', '{made_by}', '{source}', {last})" for source, last in read_to.items())
+    con.execute(f"insert into {STATE} values {rows}")
+    posted.remember(con, policy)
+    con.execute("create or replace table runner.poisoned as select * from poisoned_now")
 
 
 def note_besides(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Looks at what else bears on orders as it is now, to be compared with what it was.
 
-    What is posted matters to advances, which a sale takes back, to invoices, which stay invoices however
-    they are paid, and to all documents once a period is closed: what stands in it stays.
+    That is what the books hold already (``posted``), and the rows that cannot be read.
     """
     create_tables(con)
     create_state(con)
-    # Asked of each side by itself: behind their union it would be asked of every document that there is.
-    matters = "true" if policy.book_close_date else "({key} like '%|deposit|%' or {type} = 'Invoice')"
-    mirror = """
-        select null::varchar as key, null::bigint as order_id, null::date as txn_date, null::varchar as type where false"""
-    if scalar(
-        con,
-        "select count(*) from information_schema.tables where table_schema || '.' || table_name = $name",
-        {"name": _MIRROR},
-    ):
-        mirror = f"""
-            select source_key as key, source_order_id as order_id, txn_date, entity as type from {_MIRROR}
-            where source_key is not null and not deleted and {matters.format(key="source_key", type="entity")}"""
+    posted.find(con, policy)
+    con.execute(f"create or replace temp table poisoned_now as {_POISONED}")
+    con.execute("create table if not exists runner.poisoned as select * from poisoned_now limit 0")
     con.execute(
-        f"""
-        create or replace temp table posted as
-        with mirror as ({mirror}),
-        confirmed as (
-            select intents.key, documents.order_id, documents.txn_date, intents.entity as type
-            from control.intents as intents inner join ledger.documents as documents on intents.key = documents.key
-            where intents.state = 'CONFIRMED' and intents.operation <> 'void'
-                and {matters.format(key="intents.key", type="intents.entity")}
-        ),
-        held as (select * from mirror union all select * from confirmed anti join mirror using (key))
-        select key, min(order_id) as order_id, min(txn_date) as txn_date, min(type) as type from held group by key
+        """
+        create or replace temp table poisoned_news as
+        (select * from poisoned_now except select * from runner.poisoned)
+        union all
+        (select * from runner.poisoned except select * from poisoned_now)
         """
     )
-    for name, sql in _BESIDES.items():
-        con.execute(f"create or replace temp table {name}_now as {sql}")
-        con.execute(f"create table if not exists runner.{name} as select * from {name}_now limit 0")
 
 
-def quiet(con: duckdb.DuckDBPyConnection, made_by: str) -> bool:
+_POISONED = """
+    select distinct resource, id, coalesce(parent, '') as parent, reason
+    from raw.poisoned where system = 'prestashop' and resolved_at is null
+"""
+
+
+def quiet(con: duckdb.DuckDBPyConnection, made_by: str, now: Mapping[str, int]) -> bool:
     """True when nothing at all has come since; ``note_besides`` must have been called before."""
-    return _read_to(con, made_by) == landed(con) and not any(
-        scalar(con, f"{_news(name)} select count(*) from news") for name in _BESIDES
+    return _read_to(con, made_by) == now and not any(
+        scalar(con, f"select count(*) from {news}") for news in _BY_BESIDES
     )
 
 
@@ -134,21 +113,12 @@ def _read_to(con: duckdb.DuckDBPyConnection, made_by: str) -> dict[str, int]:
     return dict(rows)
 
 
-def _news(name: str) -> str:
-    return f"""
-        with news as (
-            (select * from {name}_now except select * from runner.{name})
-            union all
-            (select * from runner.{name} except select * from {name}_now)
-        )"""
-
-
-def references(con: duckdb.DuckDBPyConnection, made_by: str) -> list[str] | None:
+def references(con: duckdb.DuckDBPyConnection, made_by: str, now: Mapping[str, int]) -> list[str] | None:
     """The references to translate again, in order; None when that is all of them.
 
-    ``note_besides`` must have been called before.
+    ``now`` says what has landed; ``note_besides`` must have been called before.
     """
-    before, now = _read_to(con, made_by), landed(con)
+    before = _read_to(con, made_by)
     if before.keys() != now.keys() or any(now[source] < before[source] for source in now):
         return None
     grown = {
@@ -167,7 +137,8 @@ def references(con: duckdb.DuckDBPyConnection, made_by: str) -> list[str] | None
         _touch(con, name, since)
     _touch_besides(con)
     found = con.execute("select distinct coalesce(reference, '') from touched order by all").fetchall()
-    if len(found) > TOO_MANY * max(scalar(con, "select count(*) from staging.prestashop_orders"), 1000):
+    few = TOO_MANY * 1000
+    if len(found) > max(TOO_MANY * scalar(con, "select count(*) from raw.prestashop_orders"), few):
         return None
     return [row[0] for row in found]
 
@@ -254,15 +225,17 @@ def _touch_by_product(con: duckdb.DuckDBPyConnection, name: str, since: int) -> 
 
 
 def _touch_besides(con: duckdb.DuckDBPyConnection) -> None:
-    for name, references_of in _BY_BESIDES.items():
-        con.execute(f"insert into touched {_news(name)} {references_of}")
+    for news, references_of in _BY_BESIDES.items():
+        if scalar(con, f"select count(*) from {news}"):
+            con.execute(f"insert into touched {references_of}")
 
 
 _BY_BESIDES = {
-    "posted": """
-        select reference from staging.prestashop_orders where id in (select order_id from news)""",
-    "poisoned": """
+    "posted_news": """
+        select reference from staging.prestashop_orders where id in (select order_id from posted_news)""",
+    "poisoned_news": """
         select reference from staging.prestashop_orders
-        where id in (select if(resource = 'orders', id, try_cast(parent as bigint)) from news)
-        or reference in (select parent from news where resource = 'order_payments')""",
+        where id in (select if(resource = 'orders', id, try_cast(parent as bigint)) from poisoned_news)
+        or reference in (select parent from poisoned_news where resource = 'order_payments')""",
 }
+"""What else bears on orders, where it is not what it was, and the references of the orders concerned."""

@@ -9,7 +9,7 @@ and which orders the news bears on (``changes``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -36,9 +36,29 @@ def supersede(con: duckdb.DuckDBPyConnection, models: Mapping[str, Model]) -> No
     """Notes in ``raw.superseded`` what has been superseded since, for every table that is read that way."""
     readers = [model for model in models.values() if SUPERSEDED in model.reads]
     keeping = {name for model in readers if LAST_KNOWN in model.reads for name in model.reads}
-    raw = {name for model in readers for name in model.reads if name.startswith("raw.")}
-    for source in sorted(raw - _NOTES):
-        follow(con, source, keeps_deleted=source in keeping)
+    raw = {name for model in readers for name in model.reads if name.startswith("raw.")} - _NOTES
+    create_state(con)
+    noted = {
+        (source, version): landing_id
+        for source, version, landing_id in con.execute(
+            f"select source, version, landing_id from {STATE} where relation = '{SUPERSEDED}'"
+        ).fetchall()
+    }
+    for source, last in landed(con, raw).items():
+        keeps = source in keeping
+        if noted.get((source, _way(keeps_deleted=keeps)), 0) != last:
+            follow(con, source, keeps_deleted=keeps)
+
+
+def landed(con: duckdb.DuckDBPyConnection, sources: Iterable[str]) -> dict[str, int]:
+    """How far each of these raw tables has got, by name; all are asked in one statement."""
+    each = [f"select '{source}', coalesce(max(landing_id), 0) from {source}" for source in sorted(sources)]
+    return dict(con.execute(" union all ".join(each)).fetchall()) if each else {}
+
+
+def _way(*, keeps_deleted: bool) -> str:
+    """How notes are taken, as the state says it."""
+    return LAST_KNOWN if keeps_deleted else ""
 
 
 def follow(con: duckdb.DuckDBPyConnection, source: str, *, keeps_deleted: bool) -> None:
@@ -46,10 +66,10 @@ def follow(con: duckdb.DuckDBPyConnection, source: str, *, keeps_deleted: bool) 
     create_state(con)
     known = {"relation": SUPERSEDED, "source": source}
     # Notes that were taken the other way say nothing: earlier versions kept no last state of what is deleted.
-    way = {"version": LAST_KNOWN if keeps_deleted else ""}
+    way = {"version": _way(keeps_deleted=keeps_deleted)}
     where = "where relation = $relation and source = $source"
     before = scalar(con, f"select max(landing_id) from {STATE} {where} and version = $version", known | way)
-    now = _last(con, source)
+    now = landed(con, [source])[source]
     if now == before:
         return
     with _transaction(con):
@@ -124,10 +144,6 @@ def create_state(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(
         f"create table if not exists {STATE} (relation varchar, version varchar, source varchar, landing_id bigint)"
     )
-
-
-def _last(con: duckdb.DuckDBPyConnection, source: str) -> int:
-    return scalar(con, f"select max(landing_id) from {source}")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import yaml
@@ -139,7 +139,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ModelRun:
-    """What running one model gave; a view is not counted. ``columns`` maps name to DuckDB type.
+    """What running one model gave; a view is not counted.
 
     ``anew`` is False where only the rows that the news bears on were made, or none.
     """
@@ -147,8 +147,15 @@ class ModelRun:
     name: str
     rows: int | None
     seconds: float
-    columns: Mapping[str, str]
     anew: bool = True
+
+
+class _Standing(NamedTuple):
+    """How a relation stands in the warehouse: ``table``, ``view`` or nothing, and by what it was and is to be made."""
+
+    kind: str
+    mark: str
+    wanted: str
 
 
 def models_dir() -> Path:
@@ -214,15 +221,22 @@ def prepare(
     ``tables`` maps ``raw.<name>`` to its columns and types (as for ``raw.land``). Raises
     ``SettingsError`` when a model reads a raw table that is not among them.
     """
+    present = {name: set(columns) for name, columns in con.execute(_COLUMNS).fetchall()}
     for table, columns in tables.items():
-        # Ids of the books are texts, those of the shop numbers.
-        raw.create_table(con, table, columns)
+        if not columns.keys() <= present.get(table, set()):
+            raw.create_table(con, table, columns)
     create_tables(con)
-    present = _relations(con)
+    known = present.keys() | tables.keys() | TABLES.keys()
     for model in (models if models is not None else load_models()).values():
         for name in sorted(model.reads):
-            if name.startswith("raw.") and name not in present:
+            if name.startswith("raw.") and name not in known:
                 raise SettingsError(f"reads {name}, which nothing lands", where=str(model.path))
+
+
+_COLUMNS = """
+    select schema_name || '.' || table_name, list(column_name) from duckdb_columns()
+    where database_name = current_database() group by all
+"""
 
 
 def run_models(
@@ -259,27 +273,27 @@ def iterate_models(
     _set_variables(con, variables)
     chosen = _selected(models, select)
     incremental.supersede(con, models)
-    kinds = _relations(con)
+    standing = _standing(con, models)
     names = {model.name for model in chosen if model.schema in partial.FOLLOWING}
-    if not follow:
+    if names and not follow:
         partial.forget(con, names)
     layers = [model for model in chosen if model.name in names]
     for model in chosen:
         if model.name not in names:
-            yield _run(con, model, kinds.get(model.name))
+            yield _run(con, model, standing[model.name])
     if layers and not follow:
-        yield from _side_by_side(con, layers, kinds, variables)
+        yield from _side_by_side(con, layers, standing, variables)
     elif layers:
         # What follows is looked at when everything before it is there.
         with partial.following(con, models, names, variables or {}) as bringing:
             if bringing.anew:
-                for run in _side_by_side(con, layers, kinds, variables):
+                for run in _side_by_side(con, layers, standing, variables):
                     bringing.made_anew(models[run.name], None)
                     bringing.done(models[run.name])
                     yield run
             else:
                 for model in layers:
-                    yield _run(con, model, kinds.get(model.name), bringing)
+                    yield _run(con, model, standing[model.name], bringing)
         if _PROOF in names and scalar(con, f"select count(*) from {_PROOF} where not holds"):
             # Whatever the cause: figures that do not add up are not followed any further.
             logger.warning("money or rows are in no class after following what changed; all is made anew")
@@ -289,20 +303,19 @@ def iterate_models(
 def _run(
     con: duckdb.DuckDBPyConnection,
     model: Model,
-    present: str | None,
+    standing: _Standing,
     following: partial.Following | None = None,
 ) -> ModelRun:
     started = time.perf_counter()
     anew = True
-    con.execute(f'create schema if not exists "{model.schema}"')
     try:
         if following is None:
-            _make(con, model, present)
-        elif present and following.bring(model):
+            _make(con, model, standing)
+        elif standing.kind and following.bring(model):
             anew = False
         else:
-            before = following.content(model) if present else None
-            _make(con, model, present)
+            before = following.content(model) if standing.kind else None
+            _make(con, model, standing)
             following.made_anew(model, before)
         if following is not None:
             following.done(model)
@@ -313,14 +326,13 @@ def _run(
         raise
     except duckdb.Error as error:
         raise StorageError(f"{model.path}: {str(error).strip()}", model=model.name) from error
-    columns = {row[0]: row[1] for row in con.execute(f"describe {model.name}").fetchall()}
-    return ModelRun(model.name, rows, time.perf_counter() - started, columns, anew)
+    return ModelRun(model.name, rows, time.perf_counter() - started, anew)
 
 
 def _side_by_side(
     con: duckdb.DuckDBPyConnection,
     chosen: Sequence[Model],
-    kinds: Mapping[str, str],
+    standing: Mapping[str, _Standing],
     variables: Mapping[str, object] | None,
 ) -> Iterator[ModelRun]:
     """Makes models anew, each as soon as what it reads is there: one alone seldom keeps all cores busy."""
@@ -328,7 +340,7 @@ def _side_by_side(
         con.execute(f'create schema if not exists "{schema}"')
     con.execute(f"set memory_limit = '{MAKING_MEMORY}'")
     try:
-        yield from _as_they_come(con, chosen, kinds, variables)
+        yield from _as_they_come(con, chosen, standing, variables)
     finally:
         con.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
 
@@ -336,7 +348,7 @@ def _side_by_side(
 def _as_they_come(
     con: duckdb.DuckDBPyConnection,
     chosen: Sequence[Model],
-    kinds: Mapping[str, str],
+    standing: Mapping[str, _Standing],
     variables: Mapping[str, object] | None,
 ) -> Iterator[ModelRun]:
     waiting = {model.name: model for model in chosen}
@@ -349,7 +361,7 @@ def _as_they_come(
             ready = [name for name in most_wanted if name in waiting and not waiting[name].reads & unmade]
             for name in ready[: max(0, at_once - len(under_way))]:
                 model = waiting.pop(name)
-                future = pool.submit(_run_beside, con, model, kinds.get(name), variables)
+                future = pool.submit(_run_beside, con, model, standing[name], variables)
                 under_way[future] = (model, at_once)
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                 model, tried = under_way.pop(future)
@@ -379,12 +391,12 @@ def _most_wanted_first(chosen: Sequence[Model]) -> list[str]:
 def _run_beside(
     con: duckdb.DuckDBPyConnection,
     model: Model,
-    present: str | None,
+    standing: _Standing,
     variables: Mapping[str, object] | None,
 ) -> ModelRun:
     with con.cursor() as beside:
         _set_variables(beside, variables)
-        return _run(beside, model, present)
+        return _run(beside, model, standing)
 
 
 def _set_variables(con: duckdb.DuckDBPyConnection, variables: Mapping[str, object] | None) -> None:
@@ -392,19 +404,35 @@ def _set_variables(con: duckdb.DuckDBPyConnection, variables: Mapping[str, objec
         con.execute(f'set variable "{name}" = $value', {"value": value})
 
 
-def _make(con: duckdb.DuckDBPyConnection, model: Model, present: str | None) -> None:
+def _make(con: duckdb.DuckDBPyConnection, model: Model, standing: _Standing) -> None:
     kind = "view" if model.materialized == "view" else "table"
-    if present and present != kind:
-        con.execute(f"drop {present} {model.name}")
+    if kind == "view" and standing.kind == kind and standing.mark == standing.wanted:
+        return
+    con.execute(f'create schema if not exists "{model.schema}"')
+    if standing.kind not in {"", kind}:
+        con.execute(f"drop {standing.kind} {model.name}")
     con.execute(f"create or replace {kind} {model.name} as {model.sql}")
+    if kind == "view":
+        con.execute(f"comment on view {model.name} is '{standing.wanted}'")
 
 
-def _relations(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    rows = con.execute(
-        "select table_schema || '.' || table_name, table_type from information_schema.tables"
-        " where table_catalog = current_database()"
-    ).fetchall()
-    return {name: "view" if kind == "VIEW" else "table" for name, kind in rows}
+def _standing(con: duckdb.DuckDBPyConnection, models: Mapping[str, Model]) -> dict[str, _Standing]:
+    """How the relation of each model stands.
+
+    The mark is a hash of the SQL of a model and of all that it reads: a view keeps the columns that it had
+    when it was made, so that it is made anew with those it stands on, and only then.
+    """
+    each = (
+        f"select schema_name || '.' || {kind}_name, '{kind}', coalesce(comment, '') from duckdb_{kind}s()"
+        " where database_name = current_database() and not internal"
+        for kind in ("table", "view")
+    )
+    present = {name: (kind, mark) for name, kind, mark in con.execute(" union all ".join(each)).fetchall()}
+    wanted: dict[str, str] = {}
+    for name, model in models.items():
+        read = sorted(wanted[other] for other in model.reads & wanted.keys())
+        wanted[name] = hashlib.sha256(" ".join([model.code_version, *read]).encode()).hexdigest()[:16]
+    return {name: _Standing(*present.get(name, ("", "")), mark) for name, mark in wanted.items()}
 
 
 def _selected(models: Mapping[str, Model], select: Collection[str] | None) -> list[Model]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import duckdb
 
 from ps_qb_pipeline.accounting.shop import Poison
+from ps_qb_pipeline.warehouse.session import scalar
 
 SOURCES = "(id_shop = 0 and reference = '')"
 """Which rows of ``ledger.sources`` are of this kind."""
@@ -21,12 +22,24 @@ _OWN = {"order_slip": "slip", "order_payments": "payment"}
 """Resources whose rows are sources of their own, and stop nothing else, when they were never read before."""
 
 
+_UNREAD = "select count(*) from poisoned_now"
+_SUSPECTS = """
+    create or replace temp table suspects as
+    select source_id as id from ledger.sources where source_type = 'payment' and id_shop = 0 and reference = ''
+    union
+    select id from wanted_payments
+"""
+"""Payments that had no order, and those of references that are translated again: no other can have lost its order."""
+
+
 def poisoned(con: duckdb.DuckDBPyConnection) -> dict[int, tuple[Poison, ...]]:
     """The rows that cannot be read now, by the order that they keep from being understood.
 
     A credit slip or payment that was never read is held alone; any other row, or a newer state of one
     that was read, makes what is known of its order doubtful, so that the order is held.
     """
+    if not scalar(con, _UNREAD):
+        return {}
     rows = con.execute(
         """
         select distinct
@@ -58,14 +71,20 @@ def poisoned(con: duckdb.DuckDBPyConnection) -> dict[int, tuple[Poison, ...]]:
     return {order: tuple(entries) for order, entries in found.items()}
 
 
-def write(con: duckdb.DuckDBPyConnection) -> None:
-    """Adds sources and findings of this kind to the pending ledger."""
+def write(con: duckdb.DuckDBPyConnection, *, part: bool = False) -> None:
+    """Adds sources and findings of this kind to the pending ledger.
+
+    ``part``: only the references of ``shop_rows.find`` have news, and ``chunked_orders`` are all their orders.
+    """
     con.execute(_UNREAD_ORDERS)
-    con.execute(_PAYMENTS)
+    if part:
+        con.execute(_SUSPECTS)
+    con.execute(_PAYMENTS_OF_PART if part else _PAYMENTS_OF_ALL)
     con.execute(_SLIPS)
-    con.execute(_ORDERS)
+    if scalar(con, _UNREAD):
+        con.execute(_ORDERS)
+        con.execute(_UNREADABLE)
     con.execute(_NAMED)
-    con.execute(_UNREADABLE)
 
 
 _UNREAD_ORDERS = """
@@ -85,10 +104,19 @@ _PAYMENTS = """
         payments.amount, payments.date_add as event_at, '' as document_key
     from staging.prestashop_order_payments as payments
     left join staging.prestashop_currencies as currencies on payments.id_currency = currencies.id
+    {limit}
+"""
+_PAYMENTS_OF_ALL = _PAYMENTS.format(
+    limit="""
     where coalesce(payments.order_reference, '') not in (
         select coalesce(reference, '') from staging.prestashop_orders
-    )
-"""
+    )"""
+)
+_PAYMENTS_OF_PART = _PAYMENTS.format(
+    limit="""
+    where payments.id in (select id from suspects)
+        and coalesce(payments.order_reference, '') not in (select reference from chunked_orders)"""
+)
 
 _SLIPS = """
     insert into ledger.pending_sources by name
@@ -100,7 +128,7 @@ _SLIPS = """
         slips.total_products_tax_incl + slips.total_shipping_tax_incl as amount, slips.date_add as event_at,
         '' as document_key
     from staging.prestashop_order_slip as slips
-    where coalesce(slips.id_order, 0) not in (select id from staging.prestashop_orders)
+    anti join staging.prestashop_orders as orders on slips.id_order = orders.id
 """
 
 _ORDERS = """

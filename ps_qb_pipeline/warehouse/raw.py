@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from ps_qb_pipeline.warehouse import incremental
 from ps_qb_pipeline.warehouse.derived import DERIVED, read, read_payload
+from ps_qb_pipeline.warehouse.session import exists
 from ps_qb_pipeline.warehouse.tables import create_tables
 
 _SQL_TYPES = {
@@ -235,7 +236,7 @@ def _id_type(table: str) -> str:
 
 def newest_ids(con: duckdb.DuckDBPyConnection, table: str, *, connection: str) -> dict[int, str]:
     """The hash of the newest state of every id that is not deleted at its source."""
-    if not _exists(con, table):
+    if not exists(con, _checked(table)):
         return {}
     rows = con.execute(
         f"select id, arg_max(hash, landing_id) from {_checked(table)} where connection = $connection "  # noqa: S608
@@ -314,15 +315,6 @@ def _create_poisoned(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _exists(con: duckdb.DuckDBPyConnection, table: str) -> bool:
-    # Binding a name is far cheaper than DuckDB's list of tables, which it makes anew for each question.
-    try:
-        con.execute(f"select 1 from {_checked(table)} limit 0")  # noqa: S608 - checked
-    except duckdb.CatalogException:
-        return False
-    return True
-
-
 def _state(row: Landable) -> str:
     if row.deleted:
         return "deleted"
@@ -359,7 +351,7 @@ class RawWarehouse:
         landed = land(
             self._con, self._table(name), columns, rows, connection=self._connection, fetched_at=fetched_at
         )
-        if _exists(self._con, "raw.poisoned"):
+        if exists(self._con, "raw.poisoned"):
             ids = [row.id for row in rows if isinstance(row.id, int)]
             resolve_poisoned(self._con, self._system, name, ids, connection=self._connection, at=fetched_at)
         return landed.inserted
@@ -375,7 +367,7 @@ class RawWarehouse:
     def known_of(self, name: str, column: str, values: Sequence[int | str]) -> dict[int, Any]:
         """The newest value of ``column`` of every id of ``name`` that is not deleted and whose value is in ``values``."""
         table = self._table(name)
-        if not values or not _exists(self._con, table):
+        if not values or not exists(self._con, table):
             return {}
         kind = "varchar" if isinstance(values[0], str) else "bigint"
         rows = self._con.execute(
@@ -391,7 +383,7 @@ class RawWarehouse:
     def values(self, name: str, columns: Sequence[str], ids: Sequence[int]) -> dict[int, tuple[Any, ...]]:
         """The newest values of ``columns`` of the rows ``ids`` of ``name`` that are not deleted at their source."""
         table = self._table(name)
-        if not ids or not _exists(self._con, table):
+        if not ids or not exists(self._con, table):
             return {}
         picked = ", ".join(f'"{_checked(column)}"' for column in columns)
         rows = self._con.execute(

@@ -159,6 +159,16 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", 1)[0]
 
 
+def exists(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    """Whether there is a table or view of this name; the name is the caller's own."""
+    # Binding a name is far cheaper than DuckDB's list of tables, which it makes anew for each question.
+    try:
+        con.execute(f"select 1 from {relation} limit 0")  # noqa: S608 -- as said
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
 def scalar(con: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any] | None = None) -> int:
     """The one number that a query gives; 0 for none. Leaves nothing unfetched on the connection."""
     rows = con.execute(sql, parameters or {}).fetchall()

@@ -12,6 +12,7 @@ because amounts and times repeat.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ps_qb_pipeline.warehouse import incremental
 from ps_qb_pipeline.warehouse.session import scalar
 
 Row = dict[str, Any]
@@ -182,9 +184,7 @@ _JSON = frozenset({"taxes", "order_slip_details"})
 _IN_CHUNKS = {
     **dict.fromkeys(ORDERS, "inner join chunked_orders as chunked on source.id_order = chunked.id"),
     "orders": "inner join chunked_orders as chunked on source.id = chunked.id",
-    "order_payments": """
-        inner join (select distinct chunk, reference from chunked_orders) as chunked
-        on source.order_reference = chunked.reference""",
+    "order_payments": "inner join chunked_payments as chunked on source.id = chunked.id",
     "customers": """
         inner join (select distinct chunk, id_customer as id from chunked_orders) as chunked
         on source.id = chunked.id""",
@@ -243,8 +243,8 @@ def chunks(
             f" from staging.prestashop_{name} as source {_IN_CHUNKS[name]} {order}"
         )
     con.execute(
-        "create temp table if not exists posted_now"
-        " (key varchar, order_id bigint, txn_date date, type varchar)"
+        "create temp view if not exists posted_now as select"
+        " null::varchar as key, null::bigint as order_id, null::date as txn_date, null::varchar as type where false"
     )
     con.execute(
         f"create or replace temp table chunk_{POSTED} as select chunked.chunk, posted.key, posted.txn_date, posted.type"
@@ -256,7 +256,6 @@ def chunks(
     finally:
         for name in (*_RESOURCES, POSTED):
             con.execute(f"drop table if exists chunk_{name}")
-        con.execute("drop table if exists chunked_orders")
 
 
 def rows(table: pa.Table) -> list[Row]:
@@ -266,12 +265,50 @@ def rows(table: pa.Table) -> list[Row]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
+def find(con: duckdb.DuckDBPyConnection, references: Iterable[str]) -> bool:
+    """Leaves in temporary tables what has these references, so that all else is found by number.
+
+    ``wanted_orders`` are the orders that have or ever had one of the references, ``wanted_payments`` the payments
+    that have; ``wanted_references`` holds the references themselves. True when no wanted order ever had another
+    reference: what belongs to one of them then has a wanted one, and nobody needs to read that text.
+    """
+    wanted = sorted(set(references))
+    landed = incremental.landed(con, ("raw.prestashop_orders", "raw.prestashop_order_payments"))
+    mark = hashlib.sha256(f"{wanted} {landed}".encode()).hexdigest()
+    con.execute("create temp table if not exists found_for (mark varchar, alone boolean)")
+    found = con.execute(f"select alone from found_for where mark = '{mark}'").fetchall()
+    if found:
+        return bool(found[0][0])  # the rules ask for what the translation before them has asked for
+    con.execute(
+        "create or replace temp table wanted_references as select unnest($references::varchar[]) as reference",
+        {"references": wanted},
+    )
+    con.execute(
+        "create or replace temp table wanted_orders as select distinct id from raw.prestashop_orders"
+        " where coalesce(reference, '') in (select reference from wanted_references)"
+    )
+    con.execute(
+        "create or replace temp table wanted_payments as"
+        " select id, order_reference from staging.prestashop_order_payments"
+        " where coalesce(order_reference, '') in (select reference from wanted_references)"
+    )
+    alone = not scalar(
+        con,
+        "select count(*) from raw.prestashop_orders where id in (select id from wanted_orders)"
+        " and coalesce(reference, '') not in (select reference from wanted_references)",
+    )
+    con.execute(f"delete from found_for; insert into found_for values ('{mark}', {alone})")
+    return alone
+
+
 def _cut(con: duckdb.DuckDBPyConnection, references: Iterable[str] | None, size: int) -> int:
-    limit = ""
-    parameters: dict[str, Any] = {"size": size}
+    """Leaves the orders and the payments with their chunks in ``chunked_orders`` and ``chunked_payments``."""
+    limit, payments = "", "staging.prestashop_order_payments"
     if references is not None:
-        limit = "where coalesce(reference, '') in (select unnest($references::varchar[]))"
-        parameters["references"] = sorted(set(references))
+        limit = "where id in (select id from wanted_orders)"
+        payments = "wanted_payments"
+        if not find(con, references):
+            limit += " and coalesce(reference, '') in (select reference from wanted_references)"
     con.execute(
         f"""
         create or replace temp table chunked_orders as
@@ -288,7 +325,16 @@ def _cut(con: duckdb.DuckDBPyConnection, references: Iterable[str] | None, size:
         from orders
         inner join cut on orders.reference = cut.reference
         """,
-        parameters,
+        {"size": size},
+    )
+    con.execute(
+        f"""
+        create or replace temp table chunked_payments as
+        select chunked.chunk, payments.id
+        from {payments} as payments
+        inner join (select distinct chunk, reference from chunked_orders) as chunked
+            on payments.order_reference = chunked.reference
+        """
     )
     return scalar(con, "select max(chunk) + 1 from chunked_orders")
 

@@ -20,6 +20,9 @@ _INPUT = "decimal(20,6)"
 _LINE = "decimal(18,4)"
 _TOTAL = "decimal(18,2)"
 
+POSTED_SINCE = "runner.posted_since"
+"""Keys of documents whose intent or expected form changed since the ledger looked at what is posted."""
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "raw.superseded": {"source": "varchar", "landing_id": "bigint"},
     "raw.last_known": {"source": "varchar", "landing_id": "bigint"},
@@ -37,6 +40,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "last_seen": "timestamptz",
         "resolved_at": "timestamptz",
     },
+    POSTED_SINCE: {"key": "varchar"},
     "ledger.sources": {
         "source_type": "varchar",
         "source_id": "bigint",
@@ -93,6 +97,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "quantity": "decimal(18,6)",
         "unit_price": "decimal(20,7)",
         "description": "varchar",
+        "order_id": "bigint",
     },
     "ledger.taxes": {
         "document_key": "varchar",
@@ -100,12 +105,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "rate": "decimal(9,4)",
         "base": _LINE,
         "amount": _LINE,
+        "order_id": "bigint",
     },
     "ledger.applied": {
         "document_key": "varchar",
         "to_key": "varchar",
         "to_doc_number": "varchar",
         "amount": _TOTAL,
+        "order_id": "bigint",
     },
     "ledger.findings": {
         "code": "varchar",
@@ -197,14 +204,22 @@ LEDGER = tuple(name for name in TABLES if name.startswith("ledger."))
 
 
 def create_tables(con: duckdb.DuckDBPyConnection, only: str = "") -> None:
-    """Creates what is missing; ``only`` limits it to one schema."""
+    """Creates what is missing, columns that warehouses of before lack included; ``only`` limits it to one schema."""
+    present = dict(
+        con.execute(
+            "select schema_name || '.' || table_name, column_count from duckdb_tables()"
+            " where database_name = current_database()"
+        ).fetchall()
+    )
     for name, columns in TABLES.items():
         schema = name.split(".", 1)[0]
-        if only and schema != only:
+        if (only and schema != only) or present.get(name) == len(columns):
             continue
         body = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
         con.execute(f'create schema if not exists "{schema}"')
         con.execute(f"create table if not exists {name} ({body})")
+        for column, kind in columns.items():
+            con.execute(f'alter table {name} add column if not exists "{column}" {kind}')
 
 
 def replace_rows(
@@ -224,7 +239,7 @@ def replace_rows(
     con.register("arriving_rows", arriving)
     con.execute("begin")
     try:
-        create_tables(con, only=name.split(".", 1)[0])
+        create_tables(con)
         which = f"where {key} in (select {key} from arriving_rows)" if key else ""  # noqa: S608
         if "key" in columns:
             _note_differing(con, name, which)
@@ -242,11 +257,10 @@ def replace_rows(
 def _note_differing(con: duckdb.DuckDBPyConnection, name: str, which: str) -> None:
     """Notes the keys whose rows are about to change, for what is made of them."""
     before, after = f"select * from {name} {which}", f"select {', '.join(TABLES[name])} from arriving_rows"  # noqa: S608
-    news.note(
-        con,
-        name,
-        f"select key from (({before} except all {after}) union all ({after} except all {before}))",  # noqa: S608
-    )
+    differing = f"select key from (({before} except all {after}) union all ({after} except all {before}))"  # noqa: S608
+    if name == "control.intents":
+        con.execute(f"insert into {POSTED_SINCE} {differing}")
+    news.note(con, name, differing)
 
 
 _ARROW = {

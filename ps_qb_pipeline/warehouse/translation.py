@@ -277,14 +277,16 @@ def _lay_out_document(document: Document, rows: Rows) -> None:
             line.quantity,
             line.unit_price,
             line.description,
+            document.order_id,
         )
         for number, line in enumerate(document.lines, 1)
     )
     rows["ledger.taxes"] += (
-        (document.key, tax.code, tax.rate, tax.base, tax.amount) for tax in document.taxes
+        (document.key, tax.code, tax.rate, tax.base, tax.amount, document.order_id) for tax in document.taxes
     )
     rows["ledger.applied"] += (
-        (document.key, part.to_key, part.to_doc_number, part.amount) for part in document.applied
+        (document.key, part.to_key, part.to_doc_number, part.amount, document.order_id)
+        for part in document.applied
     )
 
 

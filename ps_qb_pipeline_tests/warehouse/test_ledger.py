@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ps_qb_pipeline.accounting import translate
+from ps_qb_pipeline.accounting.documents import from_json
 from ps_qb_pipeline.prestashop.resources import RESOURCES
 from ps_qb_pipeline.validation import holds
 from ps_qb_pipeline.validation.rules import load_contracts
-from ps_qb_pipeline.warehouse import incremental, ledger, models, shop_rows
+from ps_qb_pipeline.warehouse import amendments, incremental, ledger, models, shop_rows
 from ps_qb_pipeline.warehouse.tables import LEDGER, replace_rows
 from ps_qb_pipeline_tests.bench.shop_volume import GO_LIVE, POLICY, land_shop
 from ps_qb_pipeline_tests.warehouse.unit_rows import raw_tables
@@ -329,7 +330,7 @@ def test_a_build_that_dies_leaves_the_ledger_as_it_was(built, monkeypatch):
     before = content(built)
     land_again(built, "orders", "id < 9", total_paid_real="1")
     incremental.supersede(built, STAGING)
-    monkeypatch.setattr(ledger.orphans, "write", lambda _con: 1 / 0)
+    monkeypatch.setattr(ledger.orphans, "write", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ledger.refresh_ledger(built, POLICY, GO_LIVE)
     with pytest.raises(ZeroDivisionError):
@@ -376,6 +377,34 @@ def test_what_was_posted_since_brings_its_order_back(built):
     assert 1 <= result.references <= 2  # itself, and whoever speaks for its customer's card now
     assert ("order", 33, "postable", "") in sources(built)
     assert refresh(built, policy=closed).references == 0
+
+
+def test_what_was_posted_for_a_slip_of_nobody_stands_once(built):
+    """It is pending with every part that is replaced, and never twice in the ledger."""
+    key, body = built.execute(
+        "select key, body from ledger.documents where role = 'refund' and order_id = 40"
+    ).fetchall()[0]
+    row = {"key": key, "state": "CONFIRMED", "operation": "create", "role": "refund", "source_id": "40"}
+    replace_rows(built, "control.intents", [row | {"entity": "RefundReceipt"}])
+
+    class Judge:
+        def __call__(self, cases):
+            return amendments.Answer()
+
+        def standing(self, keys):
+            return [from_json(body)] if key in keys else []
+
+    land_again(built, "order_slip", "id = 40", id_order="99999")
+    for number in (40, 3, 5):
+        land_again(built, "orders", f"id = {number}", total_paid_real="1")
+        incremental.supersede(built, STAGING)
+        ledger.refresh_ledger(built, POLICY, GO_LIVE, judge=Judge())
+        for table, column in (("documents", "key"), ("lines", "concat(document_key, line_no)")):
+            twice = f"select {column} from ledger.{table} group by all having count(*) > 1"
+            assert built.execute(twice).fetchall() == []
+        assert built.execute("select count(*) from ledger.documents where key = ?", [key]).fetchall() == [
+            (1,)
+        ]
 
 
 DAILY = replace(POLICY, posting="daily")

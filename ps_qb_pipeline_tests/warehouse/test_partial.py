@@ -18,7 +18,7 @@ import pytest
 from ps_qb_pipeline.orchestration.landing import raw_tables
 from ps_qb_pipeline.validation import followed, holds, sql_engine
 from ps_qb_pipeline.validation.rules import load_contracts
-from ps_qb_pipeline.warehouse import incremental, ledger, models, news, partial
+from ps_qb_pipeline.warehouse import incremental, ledger, models, narrowed, news, partial
 from ps_qb_pipeline.warehouse.session import session
 from ps_qb_pipeline_tests.bench import volume
 from ps_qb_pipeline_tests.bench.shop_volume import GO_LIVE, POLICY
@@ -222,6 +222,49 @@ def test_following_is_making_anew(con, seed):
         assert verdicts(followed.evaluate(con, RULES)) == verdicts(sql_engine.evaluate(con, RULES))
     assert by_part
     assert differing(con) == []
+
+
+def held(con):
+    return con.execute("select * exclude (since) from validation.holds order by all").fetchall()
+
+
+_ODD = (
+    ("prestashop_orders", "id = {o}", "total_paid + 1 as total_paid"),
+    ("prestashop_orders", "id = {o}", "99 as current_state"),
+    ("prestashop_orders", "id = {o}", "888888 as id_customer"),
+    ("prestashop_order_details", "id_order = {o}", "product_quantity + 9 as product_quantity_refunded"),
+    ("prestashop_order_payments", "id = {o}", "99 as id_currency"),
+    ("prestashop_order_histories", "id_order = {o}", "99 as id_order_state"),
+)
+"""States that rules hold an order for."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_gate_over_what_was_replaced_is_a_gate_over_everything(con, seed):
+    """The holds of the orders that are news, and those that stand, are the holds that all rows give."""
+    rnd = random.Random(seed)
+    seen = 0
+    for _ in range(3):
+        for _ in range(rnd.randint(1, 4)):
+            order = rnd.randint(1, ORDERS - 1)
+            land(con, *(part.format(o=order) for part in rnd.choice(rnd.choice((_ODD, LANDINGS)))))
+        posted_side(con)
+        part = held(con)
+        holds.gate(con, GUARDING, now=NOW)
+        assert part == held(con)
+        seen += len(part)
+    assert seen
+
+
+def test_a_gate_that_overlooks_rows_is_noticed(con, monkeypatch):
+    """The comparison has teeth: with the orders themselves left out, an odd one is not held."""
+    land(con, "prestashop_orders", "id = 21", "99 as current_state")
+    rows = {**narrowed._ROWS, "staging.prestashop_orders": ("", "false")}
+    monkeypatch.setattr(narrowed, "_ROWS", rows)
+    posted_side(con)
+    part = held(con)
+    holds.gate(con, GUARDING, now=NOW)
+    assert part != held(con)
 
 
 @pytest.mark.parametrize(
