@@ -25,7 +25,7 @@ import duckdb
 from ps_qb_pipeline.validation import sql_engine
 from ps_qb_pipeline.validation.outcomes import Outcome
 from ps_qb_pipeline.validation.rules import Rule
-from ps_qb_pipeline.warehouse import models, partial
+from ps_qb_pipeline.warehouse import incremental, models, partial
 from ps_qb_pipeline.warehouse.session import scalar
 
 _JUDGED = "runner.judged"
@@ -80,7 +80,7 @@ def _states(con: duckdb.DuckDBPyConnection, by_table: dict[str, list[Rule]]) -> 
         if table in known and (sources := _landed(table)) and not _reaches_out(group)
     }
     names = sorted({name for sources in landed.values() for name in sources})
-    last = partial.landed(con, names)
+    last = incremental.landed(con, names)
     found = {}
     for table, group in by_table.items():
         version = _version(table, group)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from ps_qb_pipeline.warehouse import news
-from ps_qb_pipeline.warehouse.incremental import create_state
+from ps_qb_pipeline.warehouse.incremental import create_state, landed
 from ps_qb_pipeline.warehouse.narrowed import reading
 from ps_qb_pipeline.warehouse.session import scalar
 
@@ -552,12 +552,6 @@ def columns_of(con: duckdb.DuckDBPyConnection, schemas: Collection[str]) -> dict
     ).fetchall():
         found.setdefault(relation, {})[column] = kind
     return found
-
-
-def landed(con: duckdb.DuckDBPyConnection, names: Collection[str]) -> dict[str, int]:
-    """How far each of these raw tables has got, asked in one statement."""
-    each = " union all ".join(f"select '{name}', coalesce(max(landing_id), 0) from {name}" for name in names)
-    return dict(con.execute(each).fetchall()) if each else {}
 
 
 def changes(con: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int | None]]:
