@@ -336,12 +336,7 @@ def paid_in_parts(shop: Shopkeeper) -> None:
 
 def part_deleted(shop: Shopkeeper) -> None:
     """One order of a split cart is gone; nothing may be said of the others."""
-    free = {one.order_id for one in shop.do.free}
-    together = {
-        number: one["parts"]
-        for number, one in shop.known.items()
-        if len(one["parts"]) > 1 and free.issuperset(one["parts"])
-    }
+    together = {number: one["parts"] for number, one in shop.known.items() if len(one["parts"]) > 1}
     target = shop.do.take(
         "part of a cart deleted",
         lambda one: is_sale(one) and not any(shop.known[n]["slips"] for n in together.get(one.order_id, [0]) if n)
@@ -354,6 +349,7 @@ def part_deleted(shop: Shopkeeper) -> None:
 
 
 KINDS = (
+    part_deleted,  # first, while whole carts are left
     missing,
     twins,
     refunded_later,
@@ -370,5 +366,4 @@ KINDS = (
     given_to_another,
     redated,
     paid_in_parts,
-    part_deleted,
 )
