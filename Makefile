@@ -36,7 +36,7 @@ up: $(VENV)/.runtime  ## web UI, daemon, gateway and sandbox: http://127.0.0.1:3
 test: $(VENV)/.dev  ## the tests
 	@$(BIN)/python -m pytest -q -n auto --dist loadgroup -m "not slow"
 
-test-slow: $(VENV)/.dev  ## the tests that kill real processes or wait for real clocks
+test-slow: $(VENV)/.dev  ## the tests that kill real processes, wait for real clocks or look for every difference
 	@$(BIN)/python -m pytest -q -n 1 -m slow
 
 check: $(VENV)/.dev  ## ruff, types, import rules, Dagster's own validation

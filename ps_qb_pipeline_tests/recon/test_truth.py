@@ -7,6 +7,7 @@ import pytest
 from ps_qb_pipeline_tests.recon_truth.trial import run
 
 
+@pytest.mark.slow
 def test_every_difference_is_found_by_its_code_and_money_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
