@@ -32,54 +32,43 @@ documents as (
     where pairs.measure in ('sales', 'refunds') and not pairs.held
 ),
 
-meant as (
+-- What differs in documents that are there stands beside what is meant; its code is not known there.
+taxes as (
     select
-        documents.key,
-        documents.order_id,
-        documents.currency,
-        documents.month,
-        documents.country,
+        document_key,
         false as moved,
-        taxes.code,
-        cast(taxes.rate as decimal(9, 4)) as rate,
-        cast(documents.sign * taxes.base as decimal(18, 4)) as base,
-        cast(documents.sign * taxes.amount as decimal(18, 4)) as tax,
-        documents.live
-    from ledger.taxes as taxes
-    inner join documents on taxes.document_key = documents.key
-),
-
--- What differs in documents that are there, by the same dimensions; the code is not known there.
-moved as (
+        code,
+        cast(rate as decimal(9, 4)) as rate,
+        cast(base as decimal(18, 4)) as base,
+        cast(amount as decimal(18, 4)) as tax
+    from ledger.taxes
+    union all
     select
-        documents.key,
-        documents.order_id,
-        documents.currency,
-        documents.month,
-        documents.country,
+        document_key,
         true as moved,
         cast(null as varchar) as code,
-        tax_pairs.rate,
-        cast(documents.sign * (tax_pairs.actual_base - tax_pairs.expected_base) as decimal(18, 4))
-            as base,
-        cast(documents.sign * tax_pairs.difference as decimal(18, 4)) as tax,
-        documents.live
-    from recon.tax_pairs as tax_pairs
-    inner join documents on tax_pairs.document_key = documents.key
-),
-
-together as (
-    select * from meant
-    union all
-    select * from moved
+        rate,
+        cast(actual_base - expected_base as decimal(18, 4)) as base,
+        cast(difference as decimal(18, 4)) as tax
+    from recon.tax_pairs
 ),
 
 -- The key of a document with an order would take more room than all the rest, and its order says as much.
 final as (
     select
-        if(order_id = 0, key, '') as document_key,
-        * exclude (key)
-    from together
+        if(documents.order_id = 0, documents.key, '') as document_key,
+        documents.order_id,
+        documents.currency,
+        documents.month,
+        documents.country,
+        taxes.moved,
+        taxes.code,
+        taxes.rate,
+        cast(documents.sign * taxes.base as decimal(18, 4)) as base,
+        cast(documents.sign * taxes.tax as decimal(18, 4)) as tax,
+        documents.live
+    from taxes
+    inner join documents on taxes.document_key = documents.key
 )
 
 select * from final

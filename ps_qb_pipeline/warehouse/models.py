@@ -17,6 +17,7 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
@@ -338,25 +339,12 @@ def _side_by_side(
     """Makes models anew, each as soon as what it reads is there: one alone seldom keeps all cores busy."""
     for schema in sorted({model.schema for model in chosen}):
         con.execute(f'create schema if not exists "{schema}"')
-    con.execute(f"set memory_limit = '{MAKING_MEMORY}'")
-    try:
-        yield from _as_they_come(con, chosen, standing, variables)
-    finally:
-        con.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
-
-
-def _as_they_come(
-    con: duckdb.DuckDBPyConnection,
-    chosen: Sequence[Model],
-    standing: Mapping[str, _Standing],
-    variables: Mapping[str, object] | None,
-) -> Iterator[ModelRun]:
     waiting = {model.name: model for model in chosen}
     unmade = set(waiting)
     most_wanted = _most_wanted_first(chosen)
     at_once = AT_ONCE
     under_way: dict[Future[ModelRun], tuple[Model, int]] = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with _more_memory(con), ThreadPoolExecutor(AT_ONCE) as pool:
         while waiting or under_way:
             ready = [name for name in most_wanted if name in waiting and not waiting[name].reads & unmade]
             for name in ready[: max(0, at_once - len(under_way))]:
@@ -377,6 +365,15 @@ def _as_they_come(
                 else:
                     unmade.remove(run.name)
                     yield run
+
+
+@contextmanager
+def _more_memory(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.execute(f"set memory_limit = '{MAKING_MEMORY}'")
+    try:
+        yield
+    finally:
+        con.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
 
 
 def _most_wanted_first(chosen: Sequence[Model]) -> list[str]:

@@ -22,6 +22,7 @@ from ps_qb_pipeline.warehouse import incremental, ledger, models, narrowed, news
 from ps_qb_pipeline.warehouse.session import session
 from ps_qb_pipeline_tests.bench import volume
 from ps_qb_pipeline_tests.bench.shop_volume import GO_LIVE, POLICY
+from ps_qb_pipeline_tests.warehouse.another_state import land
 
 ORDERS = 200
 MODELS = models.load_models()
@@ -85,17 +86,6 @@ NOTES = [
     ),
 ]  # fmt: skip
 """Table, which of its rows change, and the change; who changes such a table notes it."""
-
-
-def land(con, table, which, what):
-    """Appends another state of what a table holds now, as a landing does."""
-    newest = f"landing_id not in (select landing_id from raw.superseded where source = 'raw.{table}')"
-    con.execute(
-        f"insert into raw.{table} by name select * replace ({what},"
-        f" (select max(landing_id) from raw.{table}) + row_number() over () as landing_id)"
-        f" from (select * from raw.{table} where {newest} and not deleted_at_source and {which})"
-    )
-    incremental.follow(con, f"raw.{table}", keeps_deleted="origin" in raw_tables()[f"raw.{table}"])
 
 
 def note(con, table, which, change):

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from ps_qb_pipeline.orchestration.landing import raw_tables
-from ps_qb_pipeline.warehouse import changes, incremental, ledger, models, posted
+from ps_qb_pipeline.warehouse import changes, ledger, models, posted
 from ps_qb_pipeline.warehouse.session import session
 from ps_qb_pipeline.warehouse.tables import replace_rows
 from ps_qb_pipeline_tests.bench import volume
 from ps_qb_pipeline_tests.bench.shop_volume import GO_LIVE, POLICY
+from ps_qb_pipeline_tests.warehouse.another_state import land
 
 ORDERS = 150
 CLOSED = replace(POLICY, book_close_date=date(2030, 1, 1))
@@ -38,17 +39,6 @@ def con(prepared, tmp_path):
     shutil.copy(prepared, path)
     with session(path, owner="test", reason="test") as connection:
         yield connection
-
-
-def land(con, table, which, what):
-    """Appends another state of some rows, as a landing does."""
-    newest = f"landing_id not in (select landing_id from raw.superseded where source = 'raw.{table}')"
-    con.execute(
-        f"insert into raw.{table} by name select * replace ({what},"
-        f" (select max(landing_id) from raw.{table}) + row_number() over () as landing_id)"
-        f" from (select * from raw.{table} where {newest} and not deleted_at_source and {which})"
-    )
-    incremental.follow(con, f"raw.{table}", keeps_deleted="origin" in raw_tables()[f"raw.{table}"])
 
 
 def intent(con, order, **changed):
